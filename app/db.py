@@ -1,0 +1,146 @@
+"""The way into the database: one engine a process, transactions, reads, and what a refusal means."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, MetaData, String, TypeDecorator, event
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+SCHEMA = (
+    "0001"  # the newest migration; a test holds the two together, so that serving need not import alembic
+)
+
+# Names and ids are ordered by code point on both databases, whatever the server's locale.
+Str = String().with_variant(String(collation="C"), "postgresql")
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware time in UTC; SQLite forgets the zone, so it is put back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value and (value if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {str: Str, datetime: Utc}
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be used now: away, full, locked for too long, or without its tables."""
+
+
+class Conflict(Exception):
+    """A constraint said no; `name` is that constraint's. The transaction changed nothing."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class Database:
+    """An engine with the two ways in: `begin` to change (a transaction), `reading` to look (none)."""
+
+    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+        self.is_sqlite = url.startswith("sqlite")
+        self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url, pool_size)
+        # Single statements need no transaction: on PostgreSQL that saves two round trips, on SQLite the lock.
+        reads = {"reads_only": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._reads = self.engine.execution_options(**reads)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction, committed at the end of the block. Raises Conflict, DatabaseUnavailable."""
+        with _translated():
+            async with self.engine.begin() as tx:
+                yield tx
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reads that are each true by themselves. Raises DatabaseUnavailable."""
+        with _translated():
+            async with self._reads.connect() as connection:
+                yield connection
+
+    async def dispose(self) -> None:
+        await self.engine.dispose()
+
+
+def _postgresql(url: str, pool_size: int) -> AsyncEngine:
+    return create_async_engine(
+        url, hide_parameters=True, pool_size=pool_size, max_overflow=0, pool_timeout=5, pool_recycle=1800
+    )
+
+
+def _sqlite(url: str) -> AsyncEngine:
+    engine = create_async_engine(url, hide_parameters=True)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver would otherwise begin late and let savepoints leak
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    if not connection.get_execution_options().get("reads_only"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict(_constraint(error)) from None
+    except (ProgrammingError, DataError):
+        raise
+    except (DBAPIError, PoolTimeout, OSError) as error:
+        raise DatabaseUnavailable(type(error).__name__) from error
+
+
+def _constraint(error: IntegrityError) -> str:
+    """The constraint's name: PostgreSQL tells it, SQLite tells the columns."""
+    name = getattr(error.orig and error.orig.__cause__, "constraint_name", None)
+    if name:
+        return str(name)
+    _, _, columns = str(error.orig).partition("UNIQUE constraint failed: ")
+    return _UNIQUE.get(columns, str(error.orig))
+
+
+_UNIQUE: dict[str, str] = {}
+
+
+def name_unique(metadata: MetaData) -> None:
+    """Learn which columns each unique index of the schema is over, for SQLite's way of saying no."""
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            if index.unique:
+                _UNIQUE[", ".join(f"{table.name}.{column.name}" for column in index.columns)] = str(
+                    index.name
+                )

@@ -1,0 +1,130 @@
+"""Every setting of the service, read once from the environment or `.env`. Secrets never print themselves."""
+
+import ipaddress
+import sys
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _comma_separated(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _long_enough(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if any(len(secret.get_secret_value().encode()) < 32 for secret in secrets):
+        raise ValueError("must be 32 bytes or more")
+    return secrets
+
+
+def _supported_database(url: str) -> str:
+    if not url.startswith(("sqlite+aiosqlite:///", "postgresql+asyncpg://")):
+        raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
+    return url
+
+
+def _web_address(url: str) -> str:
+    parts = urlsplit(url)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username
+        or parts.query
+        or parts.fragment
+    ):
+        raise ValueError("must be an http or https address without user, query or fragment")
+    return url.rstrip("/")
+
+
+Secrets = Annotated[
+    tuple[SecretStr, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=1, max_length=2)
+]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+def is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+class DatabaseSettings(BaseSettings):
+    """What commands that only touch the database need."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
+    )
+
+    database_url: Annotated[str, AfterValidator(_supported_database)] = "sqlite+aiosqlite:///./satker.db"
+    app_env: Literal["production", "development"] = "production"
+
+    @property
+    def development(self) -> bool:
+        return self.app_env == "development"
+
+
+S = TypeVar("S", bound=DatabaseSettings)
+
+
+class Settings(DatabaseSettings):
+    """What the service needs. Durations are in seconds."""
+
+    app_secret: Annotated[Secrets, AfterValidator(_long_enough)]
+
+    mbiz_url: WebAddress
+    mbiz_client_id: Annotated[str, Field(min_length=1)]
+    mbiz_client_secret: Secrets
+    mbiz_deadline_seconds: Annotated[float, Field(ge=0.5, le=60)] = 10
+    mbiz_forgot_password_url: WebAddress
+
+    attempt_lease_seconds: float = 0  # 0 stands for the default, deadline + 5
+    settle_grace_seconds: Annotated[float, Field(ge=0)] = 30
+    uncertain_alert_seconds: Annotated[float, Field(gt=0)] = 3600
+
+    bela_issuer: Annotated[str, Field(min_length=1)]
+    bela_audience: Annotated[str, Field(min_length=1)]
+    bela_jwt_key: SecretStr
+    bela_jwt_algorithm: Literal["RS256", "ES256", "HS256"]
+    bela_roles: Names = ("PP", "PPK")
+    bela_email_is_verified: bool = False
+
+    cors_origins: Names = ()
+
+    @model_validator(mode="after")
+    def _safe_together(self) -> Self:
+        parts = urlsplit(self.mbiz_url)
+        if parts.scheme == "http" and not (self.development or is_loopback(parts.hostname)):
+            raise ValueError("MBIZ_URL: plain http is for loopback only")
+        if "attempt_lease_seconds" in self.model_fields_set and (
+            self.attempt_lease_seconds < self.mbiz_deadline_seconds
+        ):
+            raise ValueError("ATTEMPT_LEASE_SECONDS: must not be below MBIZ_DEADLINE_SECONDS")
+        if self.bela_jwt_algorithm == "HS256" and len(self.bela_jwt_key.get_secret_value().encode()) < 32:
+            raise ValueError("BELA_JWT_KEY: must be 32 bytes or more for HS256")
+        return self
+
+    @property
+    def lease_seconds(self) -> float:
+        return self.attempt_lease_seconds or self.mbiz_deadline_seconds + 5
+
+
+def load(kind: type[S]) -> S:
+    """Settings from the environment; one line naming the first bad one and exit status 2 otherwise."""
+    try:
+        return kind()
+    except ValidationError as error:
+        _stop(error)
+
+
+def _stop(error: ValidationError) -> NoReturn:
+    first = error.errors(include_input=False, include_context=False, include_url=False)[0]
+    name = str(first["loc"][0]).upper() if first["loc"] else ""
+    reason = "is missing" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
+    sys.stderr.write(f"{name}: {reason}\n" if name else f"{reason}\n")
+    raise SystemExit(2)

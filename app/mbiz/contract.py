@@ -1,12 +1,16 @@
-"""The shapes on mbizmarket's wire, checked as they arrive. Unknown fields are ignored: mbizmarket adds some without notice."""
+"""The shapes on mbizmarket's wire, checked as they arrive.
 
-from datetime import datetime
+Unknown fields are ignored: mbizmarket adds some without notice.
+"""
+
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-Id = Annotated[str, Field(min_length=1, max_length=200)]
-Text = Annotated[str, Field(max_length=1000)]
+# Ids end up in paths, logs and unique indexes: control characters have no business there.
+# Texts are stored, and PostgreSQL stores every character but NUL.
+Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Text = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
 
 
 class Wire(BaseModel):
@@ -20,7 +24,7 @@ class Address(Wire):
 
 
 class Company(Wire):
-    """A buyer's company. `status` is `active` or `inactive`; a word of theirs that we do not know counts as inactive."""
+    """A buyer's company. `status` is `active` or `inactive`; a word we do not know counts as inactive."""
 
     company_id: Id
     name: Text
@@ -56,12 +60,12 @@ class Registration(Wire):
     reference: Id
     account: Account
     company: Company
-    created_at: datetime = Field(strict=False)
+    created_at: AwareDatetime
 
 
 class Session(Wire):
     redirect_url: Text
-    expires_at: datetime = Field(strict=False)
+    expires_at: AwareDatetime
 
 
 class NewCompany(Wire):

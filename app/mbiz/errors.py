@@ -19,7 +19,7 @@ class MbizError(Exception):
 
 
 class NotSent(MbizError):
-    """Nothing reached mbizmarket: no connection, no TLS, no token in time, our own limits. Safe to try again."""
+    """Nothing reached mbizmarket: no connection, TLS or token in time, our own limits. Safe to try again."""
 
     def __init__(self, retry_after: int | None = None) -> None:
         super().__init__(retry_after)
@@ -27,7 +27,7 @@ class NotSent(MbizError):
 
 
 class Unavailable(MbizError):
-    """mbizmarket says it cannot now (408 apart: 429, 5xx, a cut answer). Reads and log-ins may be tried later."""
+    """mbizmarket cannot now (429, 5xx, a cut answer). Reads and log-ins may be tried later."""
 
     def __init__(self, retry_after: int | None = None) -> None:
         super().__init__(retry_after)
@@ -39,7 +39,7 @@ class TimedOut(MbizError):
 
 
 class BadAnswer(MbizError):
-    """An answer outside the contract: a page instead of JSON, a redirect, a missing or foreign id, an unknown 4xx."""
+    """Outside the contract: a page instead of JSON, a redirect, a missing or foreign id, an unknown 4xx."""
 
 
 class InvalidCredentials(MbizError):
@@ -65,10 +65,6 @@ class Refused(MbizError):
 
 class OutcomeUnknown(MbizError):
     """The registration may or may not exist at mbizmarket: only its reference can tell."""
-
-
-class NoSuchRegistration(MbizError):
-    """mbizmarket does not know the reference, or does not know it yet: its look-up lags."""
 
 
 class NoSuchCompany(MbizError):

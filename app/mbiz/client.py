@@ -1,0 +1,281 @@
+"""mbizmarket's partner API as the service sees it: typed answers, and errors that say what to do next.
+
+What is particular to mbizmarket stays in this folder, which imports nothing of ours and could be published.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+import httpx
+
+from app.mbiz.contract import Account, Company, NewRegistration, Registration, Session, Wire
+from app.mbiz.errors import (
+    AccountLocked,
+    AccountNotInCompany,
+    BadAnswer,
+    CompanyInactive,
+    InvalidCredentials,
+    MbizError,
+    NoSuchAccount,
+    NoSuchCompany,
+    NotSent,
+    OutcomeUnknown,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
+from app.mbiz.oauth import Bearer, Tokens
+from app.mbiz.wire import (
+    Call,
+    Guarded,
+    Model,
+    encode,
+    error_code,
+    faults,
+    parse,
+    retry_after,
+    same_email,
+    segment,
+)
+
+__all__ = ["Call", "Mbizmarket", "same_email"]
+
+LOCKED_FOR = 900  # seconds, when mbizmarket locks an account without saying for how long
+
+
+class _Found(Wire):
+    accounts: tuple[Account, ...]
+
+
+class _LoggedIn(Wire):
+    account: Account
+
+
+class _NeverLeft(TimedOut):
+    """The deadline passed before the request itself was handed to the transport."""
+
+
+class Mbizmarket:
+    """One per process. Of several `client_secrets` the one that works is used; `transport` replaces ours.
+
+    Every method but `register` raises NotSent, Unavailable, TimedOut or BadAnswer beside what it names.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        client_id: str,
+        client_secrets: Sequence[str],
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._client = _client(base_url, transport)
+        self._tokens = Tokens(self._client, client_id, client_secrets)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def find_account(self, call: Call, email: str) -> Account | None:
+        """The account with this e-mail address, verified or not."""
+        answer = await self._send(call, "POST", "/v1/accounts/search", {"email": email})
+        accounts = _expect(answer, 200, _Found).accounts
+        if len(accounts) > 1:
+            raise BadAnswer
+        return _owned_by(email, accounts[0]) if accounts else None
+
+    async def log_in(self, call: Call, email: str, password: str) -> Account:
+        """Proves an account. Raises InvalidCredentials and AccountLocked."""
+        answer = await self._send(call, "POST", "/v1/login", {"email": email, "password": password})
+        match answer.status_code, error_code(answer):
+            case 401, "invalid_credentials":
+                raise InvalidCredentials
+            case 423, _:
+                raise AccountLocked(retry_after(answer) or LOCKED_FOR)
+        return _owned_by(email, _expect(answer, 200, _LoggedIn).account)
+
+    async def register(self, call: Call, reference: str, form: NewRegistration) -> Registration:
+        """Makes an account with one company; the same reference again makes no second one.
+
+        Raises NotSent, Refused and OutcomeUnknown, and nothing else.
+        """
+        fields = {"reference": reference, **form.model_dump()}
+        key = {"Idempotency-Key": reference}
+        try:
+            answer = await self._send(call, "POST", "/v1/registrations", fields, key)
+        except _NeverLeft:
+            raise NotSent from None
+        except (Unavailable, TimedOut):
+            raise OutcomeUnknown from None
+        return _registered(answer, reference, form.email)
+
+    async def find_registration(self, call: Call, reference: str) -> Registration | None:
+        """What became of a registration; None when mbizmarket does not know it, or not yet.
+
+        Only the caller knows whose e-mail it was for, and has to compare it.
+        """
+        answer = await self._send(call, "GET", f"/v1/registrations/{segment(reference)}")
+        if (answer.status_code, error_code(answer)) == (404, "registration_not_found"):
+            return None
+        found = _expect(answer, 200, Registration)
+        if found.reference != reference or not _holds_its_company(found):
+            raise BadAnswer
+        return found
+
+    async def open_session(
+        self, call: Call, account_id: str, company_id: str, payload: Mapping[str, str]
+    ) -> Session:
+        """A URL that brings the person into mbizmarket, once and within a minute.
+
+        Raises NoSuchAccount, NoSuchCompany, AccountNotInCompany and CompanyInactive.
+        """
+        fields = {"account_id": account_id, "company_id": company_id, "payload": dict(payload)}
+        answer = await self._send(call, "POST", "/v1/sessions", fields)
+        match answer.status_code, error_code(answer):
+            case 403, "account_not_in_company":
+                raise AccountNotInCompany
+            case 404, "account_not_found":
+                raise NoSuchAccount
+            case 404, "company_not_found":
+                raise NoSuchCompany
+            case 409, "company_inactive":
+                raise CompanyInactive
+        session = _expect(answer, 201, Session)
+        if not self._may_open(session.redirect_url):
+            raise BadAnswer
+        return session
+
+    async def get_company(self, call: Call, company_id: str) -> Company | None:
+        """The company as mbizmarket has it now; None when it is gone."""
+        answer = await self._send(call, "GET", f"/v1/companies/{segment(company_id)}")
+        if (answer.status_code, error_code(answer)) == (404, "company_not_found"):
+            return None
+        company = _expect(answer, 200, Company)
+        if company.company_id != company_id:
+            raise BadAnswer
+        return company
+
+    async def _send(
+        self,
+        call: Call,
+        method: str,
+        path: str,
+        fields: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """The one way to mbizmarket: its answer whatever it is, or an error. Only Bearer ever sends twice."""
+        if call.remaining() <= 0:
+            raise _NeverLeft
+        request = self._request(call, method, path, fields, headers or {})
+        auth = Bearer(self._tokens, call)
+        try:
+            async with asyncio.timeout(call.remaining()):
+                return await self._client.send(request, auth=auth)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+            raise NotSent from None
+        except (TimeoutError, httpx.TimeoutException):
+            raise (TimedOut if auth.out else _NeverLeft) from None
+        except (httpx.RequestError, OSError):
+            raise Unavailable from None
+
+    def _request(
+        self,
+        call: Call,
+        method: str,
+        path: str,
+        fields: Mapping[str, object] | None,
+        headers: Mapping[str, str],
+    ) -> httpx.Request:
+        headers = {"X-Request-Id": call.request_id, **headers}
+        if call.traceparent:
+            headers["traceparent"] = call.traceparent
+        if fields is None:
+            return self._client.build_request(method, path, headers=headers)
+        headers["Content-Type"] = "application/json"
+        return self._client.build_request(method, path, headers=headers, content=encode(fields))
+
+    def _may_open(self, url: str) -> bool:
+        """An absolute URL without tricks; plain http only where mbizmarket itself is reached so."""
+        schemes = {"https", self._client.base_url.scheme}
+        if not url.isprintable() or any(map(str.isspace, url)):
+            return False
+        try:
+            parts = urlsplit(url)
+            return parts.scheme in schemes and bool(parts.hostname)
+        except ValueError:
+            return False
+
+
+def _client(base_url: str, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    """How we reach mbizmarket: TLS verified, no redirects, no proxy or netrc from the environment."""
+    for name in ("httpx", "httpcore"):  # at INFO httpx prints whole URLs
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return httpx.AsyncClient(
+        base_url=base_url,
+        transport=Guarded(transport or httpx.AsyncHTTPTransport(verify=True, trust_env=False)),
+        headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+def _expect(answer: httpx.Response, status: int, model: type[Model]) -> Model:
+    if answer.status_code != status:
+        raise _otherwise(answer)
+    return parse(answer, model)
+
+
+def _otherwise(answer: httpx.Response) -> MbizError:
+    """What an answer outside a call's own list means to reads and log-ins."""
+    status = answer.status_code
+    if status == 408:
+        return TimedOut()
+    # Still refused with a fresh token: the trouble is ours and mbizmarket's, nobody's password is wrong.
+    if status == 429 or status >= 500 or (status, error_code(answer)) == (401, "invalid_token"):
+        return Unavailable(retry_after(answer))
+    return BadAnswer()
+
+
+def _owned_by(email: str, account: Account) -> Account:
+    if not same_email(account.email, email):
+        raise BadAnswer
+    return account
+
+
+def _holds_its_company(registration: Registration) -> bool:
+    return registration.account.company(registration.company.company_id) is not None
+
+
+def _registered(answer: httpx.Response, reference: str, email: str) -> Registration:
+    status = answer.status_code
+    if status in (200, 201):
+        return _ours(answer, reference, email)
+    if 400 <= status < 500 and status not in (401, 408, 429):
+        raise _refusal(answer)
+    raise OutcomeUnknown
+
+
+def _ours(answer: httpx.Response, reference: str, email: str) -> Registration:
+    """A registration just made has our reference, our e-mail and one company; less proves nothing."""
+    try:
+        made = parse(answer, Registration)
+    except BadAnswer:
+        raise OutcomeUnknown from None
+    if (
+        made.reference != reference
+        or not same_email(made.account.email, email)
+        or not _holds_its_company(made)
+        or len(made.account.companies) != 1
+    ):
+        raise OutcomeUnknown
+    return made
+
+
+def _refusal(answer: httpx.Response) -> Refused:
+    match answer.status_code, error_code(answer):
+        case 409, "email_taken":
+            return Refused("email_taken")
+        case 422, "invalid":
+            return Refused("invalid", faults(answer))
+    return Refused("unexpected")

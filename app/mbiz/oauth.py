@@ -1,0 +1,159 @@
+"""Our own token at mbizmarket (OAuth 2 client credentials), fetched once for everybody who needs it."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import httpx
+from pydantic import Field
+
+from app.mbiz.contract import Wire
+from app.mbiz.errors import BadAnswer, NotSent
+from app.mbiz.wire import Call, error_code, parse, retry_after
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_LIFETIME = 60.0  # seconds, when mbizmarket does not say
+LONGEST_LIFETIME = 24 * 3600.0
+SHORTEST_USE = 5.0  # so that a lifetime of 0 does not turn every call into two
+MARGIN = 30.0
+
+
+class _Grant(Wire):
+    # Visible ASCII alone: the token becomes a header, and must not be able to end it.
+    access_token: Annotated[str, Field(repr=False, min_length=1, max_length=8192, pattern=r"^[\x21-\x7e]+$")]
+    token_type: str
+    expires_in: object = None
+
+    @property
+    def usable_for(self) -> float:
+        """Seconds: the lifetime less a margin in which a call may travel, never nothing."""
+        # 0.0 stands first because max() keeps its first argument against a NaN.
+        lifetime = min(max(0.0, _seconds(self.expires_in)), LONGEST_LIFETIME)
+        return max(lifetime - min(MARGIN, lifetime / 10), SHORTEST_USE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Token:
+    """One grant. Compared by identity: mbizmarket may grant the same text anew."""
+
+    text: str = field(repr=False)
+    usable_until: float  # time.monotonic()
+
+
+class Tokens:
+    """The current token, renewed by one caller at a time while the others wait for the outcome.
+
+    A lock rather than a shared task: a caller that is cancelled or out of time lets the next one try with its
+    own deadline, and nothing runs on with nobody waiting. A renewal that fails fails for all who wait for it.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, client_id: str, client_secrets: Sequence[str]) -> None:
+        self._client = client
+        self._credentials = deque(httpx.BasicAuth(client_id, secret) for secret in client_secrets)
+        self._lock = asyncio.Lock()
+        self._token: Token | None = None
+        self._failures = 0
+        self._last_retry_after: int | None = None
+
+    async def get(self, call: Call, refused: Token | None = None) -> Token:
+        """A token other than the `refused` one. Raises NotSent; the caller's own deadline cuts it short."""
+        if self._token is refused:  # otherwise somebody has renewed it already
+            self._token = None
+        failures = self._failures
+        if token := self._current():
+            return token
+        async with self._lock:
+            if token := self._current():
+                return token
+            if self._failures != failures:
+                raise NotSent(self._last_retry_after)
+            return await self._renew(call)
+
+    def _current(self) -> Token | None:
+        return self._token if self._token and time.monotonic() < self._token.usable_until else None
+
+    async def _renew(self, call: Call) -> Token:
+        try:
+            grant = await self._grant(call)
+        except NotSent as failure:
+            self._failures += 1
+            self._last_retry_after = failure.retry_after
+            raise
+        self._token = Token(grant.access_token, time.monotonic() + grant.usable_for)
+        return self._token
+
+    async def _grant(self, call: Call) -> _Grant:
+        for _ in self._credentials.copy():
+            answer = await self._ask(call)
+            if not (answer.status_code == 401 and error_code(answer, "error") == "invalid_client"):
+                return _read_grant(answer)
+            self._credentials.rotate(-1)  # the one that works stays in front
+        logger.error("mbizmarket refuses our client id with every secret we have")
+        raise NotSent
+
+    async def _ask(self, call: Call) -> httpx.Response:
+        form = {"grant_type": "client_credentials"}
+        request = self._client.build_request("POST", "/oauth/token", data=form, timeout=call.patience())
+        try:
+            return await self._client.send(request, auth=self._credentials[0])
+        except httpx.TimeoutException:
+            raise  # this caller's impatience, not a failure that the others should share
+        except (httpx.RequestError, OSError):
+            raise NotSent from None
+
+
+class Bearer(httpx.Auth):
+    """Signs the request of one call; when mbizmarket refuses the token itself, renews it and repeats it once.
+
+    `out` tells whether a request that may take effect is with mbizmarket; a refused token proves: none.
+    """
+
+    def __init__(self, tokens: Tokens, call: Call) -> None:
+        self._tokens = tokens
+        self._call = call
+        self.out = False
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        token = await self._tokens.get(self._call)
+        answer = yield self._signed(request, token)
+        if await _token_refused(answer):
+            self.out = False
+            yield self._signed(request, await self._tokens.get(self._call, refused=token))
+
+    def _signed(self, request: httpx.Request, token: Token) -> httpx.Request:
+        request.headers["Authorization"] = f"Bearer {token.text}"
+        request.extensions["timeout"] = self._call.patience().as_dict()
+        self.out = True
+        return request
+
+
+async def _token_refused(answer: httpx.Response) -> bool:
+    """401 says two things at mbizmarket; only this code is about us and not about a person's password."""
+    if answer.status_code != 401:
+        return False
+    await answer.aread()
+    return error_code(answer) == "invalid_token"
+
+
+def _read_grant(answer: httpx.Response) -> _Grant:
+    if answer.status_code != 200:
+        raise NotSent(retry_after(answer))
+    try:
+        grant = parse(answer, _Grant)
+    except BadAnswer:
+        raise NotSent from None
+    if grant.token_type.lower() != "bearer":
+        raise NotSent
+    return grant
+
+
+def _seconds(value: object) -> float:
+    try:
+        return float(value) if isinstance(value, int | float | str) else DEFAULT_LIFETIME
+    except (ValueError, OverflowError):
+        return DEFAULT_LIFETIME

@@ -1,0 +1,182 @@
+"""What all calls to mbizmarket share: one budget of time, bounded answers, JSON checked before it is used."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, cast
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from app.mbiz.errors import BadAnswer, FieldFault
+
+MAX_ANSWER_BYTES = 256 * 1024
+MAX_FAULTS = 20
+MAX_RETRY_AFTER = 24 * 3600
+
+# A cookie would carry one person's session into the next one's call; a Location is not even parsed.
+_DROPPED_HEADERS = frozenset({b"set-cookie", b"location"})
+_FIELDS_SENT = frozenset(
+    {
+        "email",
+        "password",
+        "contact_name",
+        "phone",
+        "company",
+        "company.name",
+        "company.address",
+        "company.address.street",
+        "company.address.city",
+        "company.address.postal_code",
+    }
+)
+_FAULT_CODES = frozenset({"required", "invalid", "too_short", "too_long", "too_weak", "not_served"})
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request of ours, handed to every call to mbizmarket that is made for it.
+
+    `deadline` is an instant of time.monotonic(): a single budget, which fetching our own token spends too.
+    """
+
+    deadline: float
+    request_id: str
+    traceparent: str | None = None
+
+    @classmethod
+    def within(cls, seconds: float, request_id: str, traceparent: str | None = None) -> "Call":
+        return cls(time.monotonic() + seconds, request_id, traceparent)
+
+    def remaining(self) -> float:
+        """Seconds left; zero or less once the deadline has passed."""
+        return self.deadline - time.monotonic()
+
+    def at_most(self, seconds: float) -> "Call":
+        """The same request with a deadline no later than `seconds` from now."""
+        return replace(self, deadline=min(self.deadline, time.monotonic() + seconds))
+
+    def patience(self) -> httpx.Timeout:
+        """Limits for getting a connection: a third of what is left each for the pool, TCP and TLS.
+
+        A dead host then shows as a connection never made, known to have sent nothing, before the deadline
+        strikes, which knows nothing. Reading has no limit here: httpx starts it anew with every byte.
+        """
+        third = max(self.remaining() / 3, 0.001)
+        return httpx.Timeout(None, connect=third, pool=third)
+
+
+class Guarded(httpx.AsyncBaseTransport):
+    """Bounds every answer of the transport inside, and drops the headers by which it could steer us."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._inner.handle_async_request(request)
+        return httpx.Response(
+            answer.status_code,
+            headers=[line for line in answer.headers.raw if line[0].lower() not in _DROPPED_HEADERS],
+            stream=_Bounded(answer),
+            extensions=answer.extensions,
+        )
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _Bounded(httpx.AsyncByteStream):
+    """The answer's body; nothing at all when it is too large or compressed.
+
+    We ask for no compression, for a small body can unfold to gigabytes. An emptied body keeps its
+    status, which decides alone wherever no JSON is needed.
+    """
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self._inner = cast(httpx.AsyncByteStream, answer.stream)  # an async transport answers with no other
+        self._readable = answer.headers.get("content-encoding", "identity").lower() == "identity"
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if not self._readable:
+            return
+        body = bytearray()
+        async for chunk in self._inner:
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                return
+        yield bytes(body)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def same_email(a: str, b: str) -> bool:
+    """mbizmarket compares addresses without regard to case; blanks around them are slips of the keyboard."""
+    return a.strip().casefold() == b.strip().casefold()
+
+
+def segment(value: str) -> str:
+    """One path segment, whatever the id holds: a slash stays inside it, and `..` climbs nowhere."""
+    return quote(value, safe="") if value.strip(".") else value.replace(".", "%2E")
+
+
+def encode(fields: Mapping[str, object]) -> bytes:
+    """JSON in ASCII, which is UTF-8: escapes carry any str unchanged, even one that UTF-8 cannot encode."""
+    return json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+
+
+def parse(answer: httpx.Response, model: type[Model]) -> Model:
+    """The answer's JSON as `model`, or BadAnswer. pydantic's errors quote what they read: they stop here."""
+    if not _is_json(answer):
+        raise BadAnswer
+    try:
+        return model.model_validate_json(answer.content)
+    except ValidationError:
+        raise BadAnswer from None
+
+
+def error_code(answer: httpx.Response, key: str = "code") -> str | None:
+    code = _object(answer).get(key)
+    return code if isinstance(code, str) else None
+
+
+def faults(answer: httpx.Response) -> tuple[FieldFault, ...]:
+    """The fields a refusal names, as far as we sent them; a code we do not know counts as `invalid`."""
+    listed = _object(answer).get("errors")
+    found = (_fault(entry) for entry in listed) if isinstance(listed, list) else ()
+    return tuple(fault for fault in found if fault)[:MAX_FAULTS]
+
+
+def retry_after(answer: httpx.Response) -> int | None:
+    """Retry-After in whole seconds, from 1 to a day; None when it is missing or no number, such as a date."""
+    value = answer.headers.get("retry-after", "").strip()
+    if not (value.isascii() and value.isdigit()):
+        return None
+    # int() refuses a number of thousands of digits; ten say "for ever" just as well.
+    return min(max(int(value[:10]), 1), MAX_RETRY_AFTER)
+
+
+def _fault(entry: object) -> FieldFault | None:
+    if not isinstance(entry, dict) or entry.get("field") not in _FIELDS_SENT:
+        return None
+    code = entry.get("code")
+    return FieldFault(entry["field"], code if code in _FAULT_CODES else "invalid")
+
+
+def _object(answer: httpx.Response) -> dict[str, Any]:
+    """The answer's JSON object, or an empty one for whatever else it may be."""
+    try:
+        content = from_json(answer.content) if _is_json(answer) else None
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _is_json(answer: httpx.Response) -> bool:
+    media_type: str = answer.headers.get("content-type", "").split(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")

@@ -1,0 +1,63 @@
+"""Where a session's redirect_url leads: a page, in Indonesian, that shows what mbizmarket was told."""
+
+from html import escape
+
+from starlette.responses import HTMLResponse
+
+from app.mbiz.sandbox.answers import Json
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Referrer-Policy": "no-referrer",
+}
+
+_PAGE = """<!doctype html>
+<html lang="id">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} – mbizmarket (uji coba)</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 40rem; margin: 2rem auto; padding: 0 1rem; }}
+dt {{ font-weight: bold; }} dd {{ margin: 0 0 .75rem; }}
+aside {{ background: #fff3cd; border: 1px solid #b58900; padding: .5rem 1rem; }}
+</style>
+</head>
+<body>
+<aside>Ini tiruan mbizmarket untuk uji coba, bukan mbizmarket yang sebenarnya.</aside>
+<h1>{title}</h1>
+{content}
+</body>
+</html>
+"""
+
+
+def welcome_page(arrival: Json) -> HTMLResponse:
+    account, company, payload = arrival["account"], arrival["company"], arrival["payload"]
+    rows = {
+        "Pejabat": payload.get("realName") or payload.get("userName") or account["name"],
+        "Peran": payload.get("role"),
+        "Akun mbizmarket": account["email"],
+        "Perusahaan": f"{company['name']}, {company['address']['city']}",
+        "Satuan kerja": payload.get("namaSatker") or payload.get("idSatker"),
+        "Instansi": payload.get("namaInstansi") or payload.get("idInstansi"),
+        "Kategori": payload.get("category"),
+    }
+    shown = "\n".join(
+        f"<dt>{label}</dt><dd>{escape(str(value)) if value else 'tidak disebutkan'}</dd>"
+        for label, value in rows.items()
+    )
+    return _page(200, "Selamat datang di mbizmarket", f"<dl>\n{shown}\n</dl>")
+
+
+def gone_page() -> HTMLResponse:
+    explanation = (
+        "<p>Tautan ini hanya dapat dipakai satu kali, dalam satu menit."
+        " Silakan kembali ke portal dan coba lagi.</p>"
+    )
+    return _page(410, "Tautan tidak berlaku lagi", explanation)
+
+
+def _page(status: int, title: str, content: str) -> HTMLResponse:
+    return HTMLResponse(_PAGE.format(title=title, content=content), status, _HEADERS)

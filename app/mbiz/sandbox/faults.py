@@ -115,7 +115,7 @@ class FaultQueue:
 
 
 async def before(fault: Fault, here: str) -> Response | None:
-    """The answer in place of the work, or None: do the work. `here` is the request's own address."""
+    """The answer in place of the work, or None: do the work. `here` is the request's own path."""
     match fault.fault:
         case "refuse":
             return Cut(ConnectionRefused("the sandbox refused this connection"))

@@ -86,7 +86,7 @@ class Partner:
             if call != "token" and not self.tokens.accepts(request.headers.get("authorization", "")):
                 return faults.invalid_token().as_response()
             fault = self.faults.take(call)
-            if fault and (instead := await faults.before(fault, self._public_url + request.url.path)):
+            if fault and (instead := await faults.before(fault, request.url.path)):
                 return instead
             try:
                 answer = await work(request)

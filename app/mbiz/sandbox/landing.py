@@ -45,10 +45,15 @@ def welcome_page(arrival: Json) -> HTMLResponse:
         "Kategori": payload.get("category"),
     }
     shown = "\n".join(
-        f"<dt>{label}</dt><dd>{escape(str(value)) if value else 'tidak disebutkan'}</dd>"
+        f"<dt>{label}</dt><dd>{_text(value) if value else 'tidak disebutkan'}</dd>"
         for label, value in rows.items()
     )
     return _page(200, "Selamat datang di mbizmarket", f"<dl>\n{shown}\n</dl>")
+
+
+def _text(value: object) -> str:
+    """For a page. JSON can escape half a character, and no UTF-8 exists for it."""
+    return escape(str(value).encode(errors="replace").decode())
 
 
 def gone_page() -> HTMLResponse:

@@ -162,10 +162,12 @@ def retry_after(answer: httpx.Response) -> int | None:
 
 
 def _fault(entry: object) -> FieldFault | None:
-    if not isinstance(entry, dict) or entry.get("field") not in _FIELDS_SENT:
+    if not isinstance(entry, dict):
         return None
-    code = entry.get("code")
-    return FieldFault(entry["field"], code if code in _FAULT_CODES else "invalid")
+    field, code = entry.get("field"), entry.get("code")
+    if not isinstance(field, str) or field not in _FIELDS_SENT:
+        return None
+    return FieldFault(field, code if isinstance(code, str) and code in _FAULT_CODES else "invalid")
 
 
 def _object(answer: httpx.Response) -> dict[str, Any]:

@@ -119,13 +119,17 @@ async def open_market_at(url: str) -> AsyncIterator[Market]:
 
 
 @contextlib.contextmanager
-def served(sandbox: Sandbox) -> Iterator[str]:
-    """The sandbox under uvicorn, in a thread of its own; gives its address."""
+def served(sandbox: Sandbox, **flavour: Any) -> Iterator[str]:
+    """The sandbox under uvicorn, in a thread of its own; gives its address. `flavour` goes to uvicorn."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            sandbox, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1
-        )
+        quiet: dict[str, Any] = {
+            "log_config": None,
+            "lifespan": "off",
+            "ws": "none",
+            "timeout_graceful_shutdown": 1,
+        }
+        config = uvicorn.Config(sandbox, **quiet, **flavour)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -323,6 +324,14 @@ async def test_open_session(market: Market) -> None:
         assert shown in page.text
     again = await market.http.get(link)
     assert (410, True) == (again.status_code, "hanya dapat dipakai satu kali" in again.text)
+
+
+async def test_open_session_with_half_a_character(market: Market) -> None:
+    """JSON can escape what no page can show; the page comes all the same."""
+    body = {"account_id": "A-1001", "company_id": "C-2001", "payload": {"realName": "Budi \ud800"}}
+    opened = await market.http.post("/v1/sessions", content=json.dumps(body))
+    page = await market.http.get(opened.json()["redirect_url"])
+    assert (200, True) == (page.status_code, "Budi ?" in page.text)
 
 
 async def test_open_session_too_late(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Cut(Response):
         # "hang up", and leaving without an answer would make uvicorn log an error and send a 500.
         cycle = getattr(scope[WIRE], "__self__", None)
         transport = getattr(cycle, "transport", None)
-        if not isinstance(transport, asyncio.Transport):
+        if transport is None:
             raise self.in_process
         transport.abort()
         await _disconnected(receive)

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import DateTime, Dialect, MetaData, String, TypeDecorator, event
+from sqlalchemy import DateTime, Dialect, MetaData, Row, Select, String, TypeDecorator, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -18,6 +18,11 @@ SCHEMA = (
 
 # Names and ids are ordered by code point on both databases, whatever the server's locale.
 Str = String().with_variant(String(collation="C"), "postgresql")
+
+
+# Rows and selects whose columns are reached by name.
+AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
 
 
 class Utc(TypeDecorator[datetime]):
@@ -43,7 +48,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {str: Str, datetime: Utc}
+    type_annotation_map: ClassVar = {str: Str, datetime: Utc}
 
 
 class DatabaseUnavailable(Exception):

@@ -164,7 +164,8 @@ class History(Base):
     at: Mapped[datetime]
     event: Mapped[str]
     actor: Mapped[str]  # pp, operator or system
-    pp_id: Mapped[str]  # whose act it was, or whose satker it was about
+    actor_pp_id: Mapped[str | None]  # the PP who did it, where a PP did
+    pp_id: Mapped[str]  # whose satker it was about
     satker_id: Mapped[str | None]
     satker_name: Mapped[str | None]
     attempt_id: Mapped[str | None]

@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.Column("at", TIME, nullable=False),
         sa.Column("event", TEXT, nullable=False),
         sa.Column("actor", TEXT, nullable=False),
+        sa.Column("actor_pp_id", TEXT, nullable=True),
         sa.Column("pp_id", TEXT, nullable=False),
         sa.Column("satker_id", TEXT, nullable=True),
         sa.Column("satker_name", TEXT, nullable=True),

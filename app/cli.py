@@ -1,0 +1,169 @@
+"""python -m app …: one command for each thing an operator or an integrator does."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from app.db import DatabaseUnavailable
+from app.settings import DatabaseSettings, Settings, load
+
+cli = typer.Typer(
+    name="python -m app", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+HOST = Annotated[str, typer.Option(help="Address to listen on.")]
+
+
+def main() -> None:
+    """Runs a command; what an operator can mend is one line and exit status 1, a bad setting one line and 2."""
+    try:
+        cli()
+    except DatabaseUnavailable as error:
+        fail(f"database: {getattr(error.__cause__, 'orig', None) or error.__cause__ or error}")
+    except OSError as error:
+        fail(str(error))
+
+
+def fail(line: str, status: int = 1) -> NoReturn:
+    sys.stderr.write(" ".join(line.split()) + "\n")
+    raise SystemExit(status)
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def development_only(settings: DatabaseSettings, what: str) -> None:
+    if not settings.development:
+        fail(f"APP_ENV: {what} runs in development only", 2)
+
+
+@cli.command()
+def serve(
+    host: HOST = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
+) -> None:
+    """Serve the API."""
+    from app import serving
+
+    settings = load(Settings)
+    try:
+        serving.serve(host, port, workers, settings)
+    except OSError as error:
+        fail(f"port {port} on {host}: {error.strerror}")
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database to this version's schema."""
+    migrate_database(load(DatabaseSettings).database_url)
+    say("the schema is up to date")
+
+
+def migrate_database(url: str) -> None:
+    from alembic import command  # costs 120 ms: here alone
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
+    config.attributes["url"] = url
+    command.upgrade(config, "head")
+
+
+@cli.command()
+def demo(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    sandbox_port: Annotated[int, typer.Option(min=1, max=65535)] = 9000,
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its data.")] = Path(".demo"),
+) -> None:
+    """Sandbox mbizmarket, service, sample catalog and a token: everything to try it, on this machine."""
+    from app import demo as demonstration
+
+    demonstration.run(folder, port, sandbox_port)
+
+
+@cli.command()
+def sandbox(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 9000,
+    database: Annotated[Path, typer.Option(help="The SQLite file with its accounts.")] = Path(
+        "mbizmarket.db"
+    ),
+) -> None:
+    """A runnable mbizmarket for development: not the real one."""
+    settings = load(Settings)
+    development_only(settings, "the sandbox")
+    from app import demo as demonstration
+
+    demonstration.serve_sandbox(settings, port, database)
+
+
+@cli.command()
+def settle(
+    every: Annotated[
+        float | None, typer.Option(min=1, help="Seconds between rounds; once without it.")
+    ] = None,
+) -> None:
+    """Find out what became of registrations whose outcome is not known."""
+    from app.main import close, make_context
+    from app.mapping import settling
+
+    async def run() -> None:
+        context = make_context(load(Settings))
+        try:
+            say(f"asked about {await settling.settle(context, whatever_the_backoff=every is None)}")
+            while every is not None:
+                await asyncio.sleep(every)
+                await settling.settle(context)
+        finally:
+            await close(context)
+
+    asyncio.run(run())
+
+
+@cli.command()
+def token(
+    sub: Annotated[str, typer.Option(help="The PP's id.")],
+    email: Annotated[str | None, typer.Option()] = None,
+    email_verified: Annotated[bool, typer.Option()] = True,
+    role: Annotated[str, typer.Option()] = "PP",
+    name: Annotated[str | None, typer.Option()] = None,
+    username: Annotated[str | None, typer.Option()] = None,
+    phone: Annotated[str | None, typer.Option()] = None,
+    lpse_id: Annotated[str | None, typer.Option()] = None,
+    scope: Annotated[str | None, typer.Option()] = None,
+    hours: Annotated[float, typer.Option(min=0)] = 12,
+) -> None:
+    """A PP's token, signed as the portal would (development, HS256)."""
+    from app.auth import sign_token
+
+    settings = load(Settings)
+    development_only(settings, "the token command")
+    if settings.bela_jwt_algorithm != "HS256":
+        fail("BELA_JWT_ALGORITHM: only with HS256 can this service sign a token", 2)
+    claims: dict[str, Any] = {
+        "sub": sub,
+        "email": email,
+        "email_verified": email_verified if email else None,
+        "role": role,
+        "name": name,
+        "preferred_username": username,
+        "phone": phone,
+        "lpse_id": lpse_id,
+        "scope": scope,
+    }
+    present = {claim: value for claim, value in claims.items() if value is not None}
+    say(sign_token(settings, present, hours=hours))
+
+
+@cli.command()
+def openapi() -> None:
+    """The published document, as JSON."""
+    from app.main import document
+
+    say(json.dumps(document(), ensure_ascii=False, indent=2))

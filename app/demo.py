@@ -1,0 +1,147 @@
+"""What `make run` starts: a sandbox mbizmarket and the service, each a process of its own, over one folder of data."""
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import uvicorn
+
+from app.auth import sign_token
+from app.catalog.importer import import_satkers
+from app.cli import fail, migrate_database, say
+from app.db import Database
+from app.mbiz.sandbox import SAMPLE_ACCOUNTS, SANDBOX_WARNING, create_sandbox
+from app.serving import bind
+from app.settings import Settings, load
+
+SAMPLE_CATALOG = Path(__file__).parent / "catalog" / "sample.csv"
+DEMO_PP = {
+    "sub": "pp-demo",
+    "email": "pp.demo@bela.example",
+    "email_verified": True,
+    "name": "Pejabat Pengadaan Demo",
+    "preferred_username": "ppdemo",
+    "phone": "+62 812 0000 0000",
+    "role": "PP",
+    "lpse_id": "119",
+}
+
+
+def run(folder: Path, port: int, sandbox_port: int) -> None:
+    """Runs both until Ctrl-C, or until one of them ends."""
+    for wanted in (port, sandbox_port):
+        _check_port(wanted)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ.update(_environment(folder, sandbox_port))
+    settings = load(Settings)
+    migrate_database(settings.database_url)
+    asyncio.run(_fill_catalog(settings))
+    sandbox = ["sandbox", "--port", str(sandbox_port), "--database", str(folder / "mbizmarket.db")]
+    children = [_start(*sandbox), _start("serve", "--port", str(port))]
+    try:
+        for listener, child in ((sandbox_port, children[0]), (port, children[1])):
+            _await_listener(listener, child)
+        _introduce(settings, port, sandbox_port)
+        _watch(children)
+    except KeyboardInterrupt:
+        say("stopping")
+    finally:
+        _stop(children)
+
+
+def serve_sandbox(settings: Settings, port: int, database: Path) -> None:
+    """The sandbox alone, on loopback, until Ctrl-C."""
+    _check_port(port)
+    say(SANDBOX_WARNING)
+    app = create_sandbox(
+        database,
+        client_id=settings.mbiz_client_id,
+        client_secret=",".join(secret.get_secret_value() for secret in settings.mbiz_client_secret),
+        public_url=f"http://127.0.0.1:{port}",
+    )
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off")
+
+
+def _environment(folder: Path, sandbox_port: int) -> dict[str, str]:
+    """Settings of the demo; its secrets are made once and kept in the folder, so that tokens outlive a restart."""
+    kept = folder / "secrets"
+    if not kept.exists():
+        kept.touch(mode=0o600)
+        kept.write_text("\n".join(secrets.token_urlsafe(48) for _ in range(3)))
+    app_secret, jwt_key, client_secret = kept.read_text().split()
+    return {
+        "APP_ENV": "development",
+        "APP_SECRET": app_secret,
+        "DATABASE_URL": os.environ.get("DATABASE_URL", f"sqlite+aiosqlite:///{folder.absolute()}/satker.db"),
+        "MBIZ_URL": f"http://127.0.0.1:{sandbox_port}",
+        "MBIZ_CLIENT_ID": "satu-pp-demo",
+        "MBIZ_CLIENT_SECRET": client_secret,
+        "MBIZ_FORGOT_PASSWORD_URL": f"http://127.0.0.1:{sandbox_port}/lupa-kata-sandi",
+        "BELA_ISSUER": "bela-demo",
+        "BELA_AUDIENCE": "satu-pp-multi-satker",
+        "BELA_JWT_KEY": jwt_key,
+        "BELA_JWT_ALGORITHM": "HS256",
+    }
+
+
+def _check_port(port: int) -> None:
+    try:
+        bind("127.0.0.1", port).close()
+    except OSError as error:
+        fail(f"port {port}: {error.strerror}")
+
+
+async def _fill_catalog(settings: Settings) -> None:
+    database = Database(settings.database_url)
+    try:
+        await import_satkers(database, SAMPLE_CATALOG)
+    finally:
+        await database.dispose()
+
+
+def _start(*arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "app", *arguments])  # noqa: S603 - our own commands
+
+
+def _await_listener(port: int, child: subprocess.Popen[bytes]) -> None:
+    for _ in range(200):
+        if child.poll() is not None:
+            fail("a process of the demo ended at once; its reason is above")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    fail(f"port {port}: nothing listens there")
+
+
+def _introduce(settings: Settings, port: int, sandbox_port: int) -> None:
+    base = f"http://127.0.0.1:{port}"
+    say(f"API        {base}/v1")
+    say(f"Docs       {base}/docs")
+    say(f"Sandbox    http://127.0.0.1:{sandbox_port} (not the real mbizmarket)")
+    for account in SAMPLE_ACCOUNTS:
+        say(f"  {account.email:28} {account.password:14} {account.note}")
+    say(f"Demo token (12 hours)\n{sign_token(settings, DEMO_PP, hours=12)}")
+    say("Ctrl-C stops both.")
+
+
+def _watch(children: list[subprocess.Popen[bytes]]) -> None:
+    while all(child.poll() is None for child in children):
+        time.sleep(0.2)
+    fail("a process of the demo ended; stopping the other")
+
+
+def _stop(children: list[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        if child.poll() is None:
+            child.send_signal(signal.SIGTERM)
+    for child in children:
+        child.wait(timeout=20)

@@ -1,0 +1,64 @@
+"""What a route may ask for. The only reader of app.state and of what the edge learned about a request."""
+
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+
+from app.auth import Pejabat
+from app.db import Database
+from app.mapping.context import Context
+from app.mbiz.client import Call
+
+
+def _context(request: Request) -> Context:
+    return cast(Context, request.app.state.context)
+
+
+def _database(request: Request) -> Database:
+    return _context(request).database
+
+
+def _pejabat(request: Request) -> Pejabat:
+    return cast(Pejabat, request.state.pejabat)
+
+
+def _call(request: Request) -> Call:
+    """One budget for every call to mbizmarket that this request makes, counted from its arrival."""
+    seconds = _context(request).settings.mbiz_deadline_seconds
+    return Call(
+        deadline=request.state.started + seconds,
+        request_id=request.state.request_id,
+        traceparent=request.headers.get("traceparent"),
+    )
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
+
+
+def known_query_only(request: Request) -> None:
+    """Unknown query parameters are refused, on every route."""
+    route = cast(APIRoute, request.scope["route"])
+    known = {parameter.alias for parameter in route.dependant.query_params}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise RequestValidationError(
+            [{"type": "extra_forbidden", "loc": ("query", name)} for name in unknown]
+        )
+
+
+Db = Annotated[Database, Depends(_database)]
+Linking = Annotated[Context, Depends(_context)]
+Pp = Annotated[Pejabat, Depends(_pejabat)]
+Upstream = Annotated[Call, Depends(_call)]
+Address = Annotated[str, Depends(_address)]
+# For the published document: the check itself is the edge's.
+_BEARER = HTTPBearer(bearerFormat="JWT", description="The portal's JWT of the PP.", auto_error=False)
+
+
+def v1_router(tag: str) -> APIRouter:
+    """A router of the API: under /v1, with a token, and strict about query parameters."""
+    return APIRouter(prefix="/v1", tags=[tag], dependencies=[Depends(_BEARER), Depends(known_query_only)])

@@ -1,0 +1,44 @@
+"""Is the process alive, and can it serve: open paths for whoever runs it."""
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+from sqlalchemy import text
+
+from app.db import SCHEMA, Database, DatabaseUnavailable
+from app.deps import Db
+
+router = APIRouter(tags=["Operations"])
+
+_VERSION = text("SELECT version_num FROM alembic_version")
+
+
+class HealthOut(BaseModel):
+    status: str
+
+
+@router.get("/healthz", operation_id="getHealth", summary="The process is alive")
+async def get_health() -> HealthOut:
+    return HealthOut(status="ok")
+
+
+@router.get(
+    "/readyz",
+    operation_id="getReadiness",
+    summary="The database is there, with this version's tables",
+    responses={503: {"description": "Not ready", "model": HealthOut}},
+)
+async def get_readiness(db: Db, response: Response) -> HealthOut:
+    status = await _status(db)
+    if status != "ok":
+        response.status_code = 503
+    return HealthOut(status=status)
+
+
+async def _status(database: Database) -> str:
+    """mbizmarket is not asked: reads go on without it. A newer schema is one that this version can live with."""
+    try:
+        async with database.reading() as db:
+            version = await db.scalar(_VERSION)
+    except DatabaseUnavailable:
+        return "database_unavailable"
+    return "ok" if version and version >= SCHEMA else "schema_behind"

@@ -1,0 +1,147 @@
+"""Puts the service together: everything is made here and handed in, nothing happens at import."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Match
+
+from app import health
+from app.auth import TokenReader
+
+# from app.catalog import routes as catalog
+from app.db import Database, DatabaseUnavailable
+from app.edge import Edge, Gate
+from app.emails import Digests
+from app.mapping import routes as mapping
+from app.mapping.context import Context
+from app.mbiz.client import Mbizmarket
+from app.openapi import ABOUT, TITLE, VERSION, published
+from app.problems import (
+    DatabaseAway,
+    MalformedBody,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    respond,
+    validation_problem,
+)
+from app.satker import routes as satker
+from app.settings import Settings
+from app.throttle import Throttle
+
+CORS_ALLOWS = [
+    "Authorization",
+    "Content-Type",
+    "If-Match",
+    "If-None-Match",
+    "Accept-Language",
+    "X-Request-Id",
+    "Idempotency-Key",
+]
+CORS_EXPOSES = ["ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"]
+
+
+def create_app(settings: Settings, *, mbiz_transport: httpx.AsyncBaseTransport | None = None) -> FastAPI:
+    """The service. Tests hand in another wire to mbizmarket; nothing else differs."""
+    app = _routed()
+    app.state.context = make_context(settings, mbiz_transport)
+    # The last one added is the outermost: CORS sees every answer, the 500 too.
+    app.add_middleware(Gate, tokens=TokenReader(settings), roles=frozenset(settings.bela_roles))
+    app.add_middleware(Edge)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=CORS_ALLOWS,
+        expose_headers=CORS_EXPOSES,
+    )
+    return app
+
+
+def document() -> dict[str, object]:
+    """The published document, for which no setting is needed."""
+    return _publish(_routed())
+
+
+def _routed() -> FastAPI:
+    app = FastAPIOffline(
+        title=TITLE,
+        version=VERSION,
+        description=ABOUT,
+        lifespan=_lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+        openapi_url="/openapi.json",
+    )
+    app.openapi = lambda: app.openapi_schema or _publish(app)  # type: ignore[method-assign]
+    for module in (satker, mapping, health):
+        app.include_router(module.router)
+    _handle_problems(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await close(app.state.context)
+
+
+def make_context(settings: Settings, mbiz_transport: httpx.AsyncBaseTransport | None = None) -> Context:
+    """What the use cases need, for the service and for commands alike; end it with `close`."""
+    secrets = [secret.get_secret_value() for secret in settings.mbiz_client_secret]
+    return Context(
+        database=Database(settings.database_url),
+        mbiz=Mbizmarket(settings.mbiz_url, settings.mbiz_client_id, secrets, transport=mbiz_transport),
+        digests=Digests(settings.app_secret),
+        throttle=Throttle(),
+        settings=settings,
+    )
+
+
+async def close(context: Context) -> None:
+    await context.mbiz.aclose()
+    await context.database.dispose()
+
+
+def _publish(app: FastAPI) -> dict[str, object]:
+    app.openapi_schema = published(app)
+    return app.openapi_schema
+
+
+def _handle_problems(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def _problem(request: Request, problem: Problem) -> Response:
+        return respond(problem, request)
+
+    @app.exception_handler(RequestValidationError)
+    async def _validation(request: Request, error: RequestValidationError) -> Response:
+        return respond(validation_problem(error.errors()), request)
+
+    @app.exception_handler(DatabaseUnavailable)
+    async def _database(request: Request, _error: DatabaseUnavailable) -> Response:
+        return respond(DatabaseAway(retry_after=5), request)
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        match error.status_code:
+            case 405:
+                return respond(MethodNotAllowed(headers={"Allow": _allowed(app, request)}), request)
+            case 404:
+                return respond(NotFound(), request)
+            case _:  # all that is left of the framework's own: a body that is not UTF-8 or not JSON at all
+                return respond(MalformedBody(), request)
+
+
+def _allowed(app: FastAPI, request: Request) -> str:
+    """Every method of the path; the framework names those of its first route alone."""
+    methods: set[str] = set()
+    for route in app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    return ", ".join(sorted(methods))

@@ -1,0 +1,209 @@
+"""A satker's mapping, and the ways to one: confirm, log in, register."""
+
+from typing import Annotated
+
+from fastapi import Query, Response
+
+from app.db import AnyRow
+from app.deps import Address, Db, Linking, Pp, Upstream, v1_router
+from app.fields import Email
+from app.mapping import accounts, ending, entry, linking
+from app.mapping.registering import Registering
+from app.mapping.schemas import (
+    ConfirmIn,
+    EntryIn,
+    EntryOut,
+    LastFailureOut,
+    LogInIn,
+    MappingOut,
+    MbizAccountOut,
+    RegisterIn,
+)
+from app.mapping.standing import LINK_RETRY
+from app.mbiz.contract import NewRegistration
+from app.openapi import RETRY_AFTER, problems
+from app.problems import (
+    CompanyAlreadyMapped,
+    CompanyChoiceRequired,
+    CompanyGone,
+    CompanyInactive,
+    CompanyNotFound,
+    EmailNotYours,
+    EmailTaken,
+    EmailUnverified,
+    InvalidCredentials,
+    LinkInProgress,
+    MbizBadResponse,
+    MbizRejected,
+    MbizTimeout,
+    MbizUnavailable,
+    NoActiveCompany,
+    SatkerAlreadyMapped,
+    SatkerNotFound,
+    TooManyAttempts,
+)
+from app.satker import store as satkers
+from app.satker.view import company
+
+router = v1_router("Mapping")
+
+ASKING = (MbizBadResponse, MbizUnavailable, MbizTimeout)
+LINKING = (SatkerNotFound, LinkInProgress, SatkerAlreadyMapped, CompanyAlreadyMapped, *ASKING)
+
+
+@router.get(
+    "/satkers/{satker_id}/mapping",
+    operation_id="getMapping",
+    summary="Whether the satker has a company",
+    responses=problems(SatkerNotFound),
+)
+async def get_mapping(db: Db, pp: Pp, satker_id: str) -> MappingOut:
+    async with db.reading() as reading:
+        return _mapping(await satkers.get(reading, pp.pp_id, satker_id))
+
+
+@router.post(
+    "/satkers/{satker_id}/mapping/confirm",
+    operation_id="confirmAndMap",
+    summary="Map to a company of the account with the PP's own verified e-mail",
+    status_code=201,
+    response_model=MappingOut,
+    responses={
+        200: {"description": "It was mapped so already", "model": MappingOut},
+        **problems(EmailUnverified, CompanyNotFound, CompanyInactive, *LINKING),
+    },
+)
+async def confirm_and_map(
+    context: Linking, pp: Pp, call: Upstream, satker_id: str, body: ConfirmIn
+) -> Response:
+    made = await linking.confirm(context, pp, satker_id, call, company_id=body.company_id)
+    return await _answer(context.database, pp, satker_id, 201 if made else 200)
+
+
+@router.post(
+    "/satkers/{satker_id}/mapping/login",
+    operation_id="logInAndMap",
+    summary="Log in at mbizmarket and map (Sudah)",
+    status_code=201,
+    response_model=MappingOut,
+    responses={
+        200: {"description": "It was mapped so already", "model": MappingOut},
+        **problems(
+            InvalidCredentials,
+            CompanyNotFound,
+            NoActiveCompany,
+            CompanyChoiceRequired,
+            CompanyInactive,
+            TooManyAttempts,
+            *LINKING,
+        ),
+    },
+)
+async def log_in_and_map(
+    context: Linking, pp: Pp, call: Upstream, address: Address, satker_id: str, body: LogInIn
+) -> Response:
+    made = await linking.log_in(
+        context,
+        pp,
+        satker_id,
+        call,
+        email=body.email,
+        password=body.password.get_secret_value(),
+        company_id=body.company_id,
+        address=address,
+    )
+    return await _answer(context.database, pp, satker_id, 201 if made else 200)
+
+
+@router.post(
+    "/satkers/{satker_id}/mapping/register",
+    operation_id="registerAndMap",
+    summary="Register at mbizmarket and map (Belum)",
+    status_code=201,
+    response_model=MappingOut,
+    responses={
+        200: {"description": "It was mapped so already", "model": MappingOut},
+        202: {
+            "description": "Being checked: neither failed nor done. Ask `entry` again after `Retry-After`",
+            "model": MappingOut,
+            "headers": {
+                "Location": {"description": "The mapping", "schema": {"type": "string"}},
+                "Retry-After": RETRY_AFTER,
+            },
+        },
+        **problems(EmailTaken, MbizRejected, TooManyAttempts, *LINKING),
+    },
+)
+async def register_and_map(
+    context: Linking, pp: Pp, call: Upstream, address: Address, satker_id: str, body: RegisterIn
+) -> Response:
+    form = NewRegistration.model_validate(body.model_dump() | {"password": body.password.get_secret_value()})
+    outcome = await Registering(context, call, form, pp.pp_id, satker_id, address).run()
+    status = {"made": 201, "there": 200, "checking": 202}[outcome]
+    return await _answer(context.database, pp, satker_id, status)
+
+
+@router.delete(
+    "/satkers/{satker_id}/mapping",
+    operation_id="endMapping",
+    summary="End the own access; with the last one the mapping",
+    status_code=204,
+    responses=problems(SatkerNotFound, LinkInProgress),
+)
+async def end_mapping(db: Db, pp: Pp, satker_id: str) -> None:
+    async with db.begin() as tx:
+        row = await satkers.lock_one(tx, pp.pp_id, satker_id)
+        if row.status == "checking":
+            raise LinkInProgress(retry_after=LINK_RETRY)
+        await ending.end_access(tx, pp.pp_id, row)
+
+
+@router.post(
+    "/satkers/{satker_id}/entry",
+    operation_id="enterMbizmarket",
+    summary="What to show next when this satker was picked",
+    responses=problems(SatkerNotFound, CompanyInactive, CompanyGone, *ASKING),
+)
+async def enter_mbizmarket(
+    context: Linking, pp: Pp, call: Upstream, satker_id: str, body: EntryIn | None = None
+) -> EntryOut:
+    return await entry.enter(context, pp, satker_id, call, body.category if body else None)
+
+
+@router.get(
+    "/mbiz-account",
+    operation_id="getMbizAccount",
+    summary="Whether the PP's own e-mail has an mbizmarket account",
+    responses=problems(EmailUnverified, EmailNotYours, *ASKING),
+)
+async def get_mbiz_account(
+    context: Linking, pp: Pp, call: Upstream, email: Annotated[Email | None, Query()] = None
+) -> MbizAccountOut:
+    return await accounts.mbiz_account(context, pp, call, email)
+
+
+def _mapping(row: AnyRow) -> MappingOut:
+    mapped = row.status == "mapped"
+    failure = None
+    if row.last_failure_code is not None:
+        failure = LastFailureOut(code=row.last_failure_code, at=row.last_failure_at)
+    return MappingOut(
+        satker_id=row.id,
+        status=row.status,
+        company=company(row),
+        via=row.via if mapped else None,
+        mapped_at=row.granted_at if mapped else None,
+        last_failure=failure,
+    )
+
+
+async def _answer(db: Db, pp: Pp, satker_id: str, status: int) -> Response:
+    async with db.reading() as reading:
+        mapping = _mapping(await satkers.get(reading, pp.pp_id, satker_id))
+    headers = {"Location": f"/v1/satkers/{satker_id}/mapping", "Retry-After": str(LINK_RETRY)}
+    return Response(
+        mapping.model_dump_json(),
+        status_code=status,
+        media_type="application/json",
+        headers=headers if status == 202 else None,
+    )

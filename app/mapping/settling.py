@@ -1,0 +1,224 @@
+"""Finding out what became of registrations, by evidence alone, while any number of replicas and requests do the same.
+
+mbizmarket knows our reference. That it does not is evidence only when it was said several times over a grace period,
+since its look-up lags behind its writes. Every change is a compare-and-set; who comes second changes nothing.
+"""
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from uuid import uuid4
+
+from sqlalchemy import and_, bindparam, func, or_, select, update
+
+from app.db import AnyRow, Conflict, Utc
+from app.history import store as history
+from app.mapping import standing as standings
+from app.mapping import transitions
+from app.mapping.context import Context
+from app.mapping.standing import Live
+from app.mbiz import errors as mbiz
+from app.mbiz.client import Call
+from app.mbiz.contract import Registration
+from app.models import Attempt, CatalogSatker
+
+NOT_FOUND_TIMES = 3  # at least so often, over the grace period
+NEVER_ARRIVED = "never_arrived"
+ORPHAN_EVERY = timedelta(minutes=15)
+ORPHAN_WATCH = timedelta(days=1)  # how long one that never arrived is asked about again
+BACKOFF_FIRST, BACKOFF_MOST = 5.0, 300.0  # seconds
+
+Conclusion = Literal["made", "there", "conflict", "orphan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An open registration as it was seen: `sends` tells this try from a later one under the same reference."""
+
+    id: str
+    pp_id: str
+    satker_id: str
+    digest: str | None
+    sends: int
+
+    @classmethod
+    def of(cls, live: Live) -> "Open":
+        return cls(live.id, live.pp_id, live.satker_id, live.email_digest, live.sends)
+
+
+async def evidence(context: Context, call: Call, opened: Open) -> Registration | None:
+    """mbizmarket's own word on the reference, if it can give one now and it is for the e-mail that was registered."""
+    try:
+        registration = await context.mbiz.find_registration(call, opened.id)
+    except mbiz.MbizError:
+        return None
+    return registration if registration and _is_for(context, opened, registration) else None
+
+
+def _is_for(context: Context, opened: Open, registration: Registration) -> bool:
+    return opened.digest in context.digests.all_of(registration.account.email)
+
+
+async def doubt(context: Context, opened: Open, actor: history.Actor = "pp") -> None:
+    async with context.database.begin() as tx:
+        standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
+        await transitions.doubt(tx, standing, attempt_id=opened.id, sends=opened.sends, actor=actor)
+
+
+async def refuse(context: Context, opened: Open, failure: str) -> None:
+    async with context.database.begin() as tx:
+        standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
+        await transitions.refuse(tx, standing, attempt_id=opened.id, sends=opened.sends, failure=failure)
+
+
+async def call_again(context: Context, opened: Open) -> Open | None:
+    """The uncertain attempt under way once more, or None when somebody else has taken it up."""
+    async with context.database.begin() as tx:
+        standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
+        taken = await transitions.call_again(
+            tx,
+            standing,
+            attempt_id=opened.id,
+            sends=opened.sends,
+            lease_seconds=context.settings.lease_seconds,
+        )
+    return Open(opened.id, opened.pp_id, opened.satker_id, opened.digest, opened.sends + 1) if taken else None
+
+
+async def conclude(
+    context: Context, opened: Open, registration: Registration, *, actor: history.Actor
+) -> Conclusion:
+    """Maps the satker to the company of a registration that is ours."""
+    company, account_id = registration.company, registration.account.account_id
+    try:
+        async with context.database.begin() as tx:
+            standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
+            if await transitions.finish(
+                tx, standing, attempt_id=opened.id, company=company, account_id=account_id, actor=actor
+            ):
+                return "made"
+    except Conflict:
+        async with context.database.begin() as tx:
+            standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
+            if await transitions.conflict(
+                tx, standing, attempt_id=opened.id, company=company, account_id=account_id, actor=actor
+            ):
+                return "conflict"
+    return await _found_late(context, opened, registration)
+
+
+async def _found_late(context: Context, opened: Open, registration: Registration) -> Conclusion:
+    """Somebody else has closed the attempt meanwhile: what it is now, or an orphan if it had been given up."""
+    async with context.database.begin() as tx:
+        attempt = (await tx.execute(_ATTEMPT, {"id": opened.id})).one()
+        if attempt.state in ("refused", "orphan"):
+            await transitions.orphan(tx, attempt, registration.company, registration.account.account_id)
+            return "orphan"
+    return "conflict" if attempt.state == "conflict" else "there"
+
+
+_ATTEMPT = (
+    select(*Attempt.__table__.columns, CatalogSatker.name.label("satker_name"))
+    .join(CatalogSatker, CatalogSatker.id == Attempt.catalog_id)
+    .where(Attempt.id == bindparam("id"))
+)
+
+
+async def ask(context: Context, call: Call, opened: Open) -> None:
+    """Asks mbizmarket once what became of an uncertain registration, and writes down what follows."""
+    await doubt(context, opened, actor="system")  # one that was left under way is uncertain from now on
+    try:
+        registration = await context.mbiz.find_registration(call, opened.id)
+    except mbiz.MbizError:
+        return
+    if registration is None:
+        await _not_found(context, opened)
+    elif _is_for(context, opened, registration):
+        await conclude(context, opened, registration, actor="system")
+
+
+async def _not_found(context: Context, opened: Open) -> None:
+    """Counts one "no such reference", and frees the satker when that was said often and long enough."""
+    now = datetime.now(UTC)
+    async with context.database.begin() as tx:
+        standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
+        counted = (
+            await tx.execute(_COUNT, {"attempt": opened.id, "sent": opened.sends, "now": now})
+        ).one_or_none()
+        if counted is None or counted.not_found < NOT_FOUND_TIMES:
+            return
+        if (now - counted.not_found_since).total_seconds() >= context.settings.settle_grace_seconds:
+            await transitions.refuse(
+                tx,
+                standing,
+                attempt_id=opened.id,
+                sends=opened.sends,
+                failure=NEVER_ARRIVED,
+                actor="system",
+                ask_again_at=now + ORPHAN_EVERY,
+            )
+
+
+_COUNT = (
+    update(Attempt)
+    .where(
+        Attempt.id == bindparam("attempt"), Attempt.state == "uncertain", Attempt.sends == bindparam("sent")
+    )
+    .values(
+        not_found=Attempt.not_found + 1,
+        not_found_since=func.coalesce(Attempt.not_found_since, bindparam("now", type_=Utc())),
+    )
+    .returning(Attempt.not_found, Attempt.not_found_since)
+)
+
+
+_WATCHED = and_(Attempt.state == "refused", Attempt.failure == NEVER_ARRIVED, Attempt.ask_at.is_not(None))
+_DUE = select(*Attempt.__table__.columns).where(
+    or_(
+        Attempt.state == "uncertain",
+        and_(Attempt.state == "calling", Attempt.lease_until <= bindparam("now", type_=Utc())),
+        _WATCHED,
+    )
+)
+_CLAIM = (
+    update(Attempt)
+    .where(Attempt.id == bindparam("attempt"), Attempt.asks == bindparam("seen"))
+    .values(asks=Attempt.asks + 1, ask_at=bindparam("next", type_=Utc()))
+)
+
+
+async def settle(context: Context, *, whatever_the_backoff: bool = False) -> int:
+    """One round over the registrations that are due; how many were asked about. Rounds may run at once, anywhere."""
+    now = datetime.now(UTC)
+    due = _DUE if whatever_the_backoff else _DUE.where(Attempt.ask_at <= now)
+    async with context.database.reading() as db:
+        rows = (await db.execute(due.order_by(Attempt.ask_at), {"now": now})).all()
+    asked = 0
+    for row in rows:
+        if await _claim(context, row, now):
+            await _ask_row(context, row)
+            asked += 1
+    return asked
+
+
+async def _claim(context: Context, row: AnyRow, now: datetime) -> bool:
+    """Of several rounds one asks; the next time is later the longer it takes, and not the same for all."""
+    if row.state == "refused":
+        later = now + ORPHAN_EVERY
+        next_ask = later if later < row.ended_at + ORPHAN_WATCH else None
+    else:
+        seconds = min(BACKOFF_FIRST * 2.0 ** min(row.asks, 10), BACKOFF_MOST)
+        next_ask = now + timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
+    async with context.database.begin() as tx:
+        claimed = await tx.execute(_CLAIM, {"attempt": row.id, "seen": row.asks, "next": next_ask})
+    return bool(claimed.rowcount)
+
+
+async def _ask_row(context: Context, row: AnyRow) -> None:
+    opened = Open(row.id, row.pp_id, row.satker_id, row.email_digest, row.sends)
+    call = Call.within(context.settings.mbiz_deadline_seconds / 3, f"settle-{uuid4().hex}")
+    if row.state != "refused":
+        await ask(context, call, opened)
+    elif registration := await evidence(context, call, opened):
+        await _found_late(context, opened, registration)

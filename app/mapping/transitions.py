@@ -1,0 +1,306 @@
+"""Every change of an attempt's state: compare-and-set, with its history row in the same transaction.
+
+`standing` is held by the transaction. A function that returns bool says whether this call made the change; a
+constraint may refuse instead (app.db.Conflict), and then nothing of the transaction happened.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import bindparam, insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import AnyRow
+from app.history import store as history
+from app.mapping.standing import Standing
+from app.mapping.states import Via
+from app.mbiz.contract import Company
+from app.models import Access, Attempt, PpSatker
+
+OPEN = ("calling", "uncertain")
+
+
+async def insert_mapped(
+    tx: AsyncConnection, standing: Standing, *, via: Via, company: Company, account_id: str
+) -> None:
+    """A new mapping, proven by log in or confirm."""
+    now = datetime.now(UTC)
+    attempt_id = uuid4().hex
+    await tx.execute(
+        insert(Attempt).values(
+            **_fresh(standing, attempt_id, now),
+            state="mapped",
+            via=via,
+            company_id=company.company_id,
+            company_name=company.name,
+            account_id=account_id,
+            mapped_at=now,
+        )
+    )
+    await _give_access(tx, standing, attempt_id, via, account_id)
+    await _record(tx, standing, "mapped", attempt_id, company=company, via=via)
+
+
+async def insert_calling(
+    tx: AsyncConnection, standing: Standing, *, digest: str, lease_seconds: float
+) -> str:
+    """The intent of a registration; returns its reference. Forgets the PP's last failure."""
+    now = datetime.now(UTC)
+    attempt_id = uuid4().hex
+    lease = now + timedelta(seconds=lease_seconds)
+    await tx.execute(
+        insert(Attempt).values(
+            **_fresh(standing, attempt_id, now) | {"sends": 1},
+            state="calling",
+            via="register",
+            email_digest=digest,
+            lease_until=lease,
+            ask_at=lease,
+        )
+    )
+    await _set_failure(tx, standing.row.id, None)
+    return attempt_id
+
+
+async def call_again(
+    tx: AsyncConnection, standing: Standing, *, attempt_id: str, sends: int, lease_seconds: float
+) -> bool:
+    """uncertain → calling: the same registration is sent again under its reference."""
+    lease = datetime.now(UTC) + timedelta(seconds=lease_seconds)
+    changed = await tx.execute(
+        update(Attempt)
+        .where(Attempt.id == attempt_id, Attempt.state.in_(OPEN), Attempt.sends == sends)
+        .values(
+            state="calling",
+            sends=sends + 1,
+            lease_until=lease,
+            ask_at=lease,
+            not_found=0,
+            not_found_since=None,
+        )
+    )
+    await _set_failure(tx, standing.row.id, None)
+    return bool(changed.rowcount)
+
+
+async def doubt(
+    tx: AsyncConnection, standing: Standing, *, attempt_id: str, sends: int, actor: history.Actor
+) -> bool:
+    """calling → uncertain: nobody knows whether mbizmarket has it."""
+    values = {"state": "uncertain", "lease_until": None, "ask_at": datetime.now(UTC), "asks": 0}
+    if not await _leave(tx, attempt_id, ("calling",), sends, values):
+        return False
+    await _record(tx, standing, "registration", attempt_id, via="register", outcome="uncertain", actor=actor)
+    return True
+
+
+async def refuse(
+    tx: AsyncConnection,
+    standing: Standing,
+    *,
+    attempt_id: str,
+    sends: int,
+    failure: str,
+    actor: history.Actor = "pp",
+    ask_again_at: datetime | None = None,
+) -> bool:
+    """calling or uncertain → refused: it came to nothing, and the satker is free."""
+    values = {"state": "refused", "failure": failure, "ask_at": ask_again_at, **_closed()}
+    if not await _leave(tx, attempt_id, OPEN, sends, values):
+        return False
+    await _fail(tx, standing, attempt_id, failure, actor)
+    return True
+
+
+async def conflict(
+    tx: AsyncConnection,
+    standing: Standing,
+    *,
+    attempt_id: str,
+    company: Company,
+    account_id: str,
+    actor: history.Actor,
+) -> bool:
+    """calling or uncertain → conflict: mbizmarket made it, but its company serves another satker."""
+    values = {
+        "state": "conflict",
+        "failure": "company_already_mapped",
+        "company_id": company.company_id,
+        "company_name": company.name,
+        "account_id": account_id,
+        "ask_at": None,
+        **_closed(),
+    }
+    if not await _leave(tx, attempt_id, OPEN, None, values):
+        return False
+    await _fail(tx, standing, attempt_id, "company_already_mapped", actor)
+    return True
+
+
+async def finish(
+    tx: AsyncConnection,
+    standing: Standing,
+    *,
+    attempt_id: str,
+    company: Company,
+    account_id: str,
+    actor: history.Actor = "pp",
+) -> bool:
+    """calling or uncertain → mapped, on the evidence of the reference or of a proof as the registration's e-mail."""
+    values = {
+        "state": "mapped",
+        "company_id": company.company_id,
+        "company_name": company.name,
+        "account_id": account_id,
+        "mapped_at": datetime.now(UTC),
+        "lease_until": None,
+        "ask_at": None,
+    }
+    if not await _leave(tx, attempt_id, OPEN, None, values):
+        return False
+    await _give_access(tx, standing, attempt_id, "register", account_id)
+    await _record(tx, standing, "mapped", attempt_id, company=company, via="register", actor=actor)
+    return True
+
+
+async def orphan(tx: AsyncConnection, attempt: AnyRow, company: Company, account_id: str) -> None:
+    """refused → orphan: a registration that had been given up turned up after all; operators are told."""
+    values = {
+        "state": "orphan",
+        "company_id": company.company_id,
+        "company_name": company.name,
+        "account_id": account_id,
+        "ask_at": None,
+    }
+    if await _leave(tx, attempt.id, ("refused",), None, values):
+        await history.record(
+            tx,
+            "registration",
+            at=datetime.now(UTC),
+            actor="system",
+            pp_id=attempt.pp_id,
+            satker_id=attempt.satker_id,
+            satker_name=attempt.satker_name,
+            attempt_id=attempt.id,
+            company_id=company.company_id,
+            company_name=company.name,
+            via="register",
+            outcome="orphan",
+        )
+
+
+async def grant(
+    tx: AsyncConnection, standing: Standing, *, attempt_id: str, company: Company, via: Via, account_id: str
+) -> bool:
+    """Access for one more PP, as long as the mapping lives."""
+    if not await _rename(tx, attempt_id, company):
+        return False
+    await _give_access(tx, standing, attempt_id, via, account_id)
+    await _record(tx, standing, "access_gained", attempt_id, company=company, via=via)
+    return True
+
+
+async def keep(
+    tx: AsyncConnection, standing: Standing, *, attempt_id: str, company: Company, account_id: str
+) -> bool:
+    """The access remembers the account that was proven last."""
+    if not await _rename(tx, attempt_id, company):
+        return False
+    await tx.execute(update(Access).where(Access.satker_id == standing.row.id).values(account_id=account_id))
+    return True
+
+
+def _fresh(standing: Standing, attempt_id: str, now: datetime) -> dict[str, Any]:
+    return {
+        "id": attempt_id,
+        "catalog_id": standing.row.catalog_id,
+        "pp_id": standing.pp_id,
+        "satker_id": standing.row.id,
+        "sends": 0,
+        "not_found": 0,
+        "asks": 0,
+        "created_at": now,
+    }
+
+
+def _closed() -> dict[str, Any]:
+    return {"ended_at": datetime.now(UTC), "lease_until": None}
+
+
+async def _leave(
+    tx: AsyncConnection,
+    attempt_id: str,
+    states: tuple[str, ...],
+    sends: int | None,
+    values: Mapping[str, Any],
+) -> bool:
+    """The compare-and-set: `sends` tells this try from a later one under the same reference."""
+    statement = update(Attempt).where(Attempt.id == attempt_id, Attempt.state.in_(states))
+    if sends is not None:
+        statement = statement.where(Attempt.sends == sends)
+    return bool((await tx.execute(statement.values(**values))).rowcount)
+
+
+async def _rename(tx: AsyncConnection, attempt_id: str, company: Company) -> bool:
+    """Keeps the name as mbizmarket has it, and holds the mapping so that it cannot end meanwhile."""
+    return await _leave(tx, attempt_id, ("mapped",), None, {"company_name": company.name})
+
+
+async def _give_access(
+    tx: AsyncConnection, standing: Standing, attempt_id: str, via: Via, account_id: str
+) -> None:
+    await tx.execute(
+        insert(Access).values(
+            satker_id=standing.row.id,
+            attempt_id=attempt_id,
+            pp_id=standing.pp_id,
+            account_id=account_id,
+            via=via,
+            granted_at=datetime.now(UTC),
+        )
+    )
+    await _set_failure(tx, standing.row.id, None)
+
+
+async def _fail(
+    tx: AsyncConnection, standing: Standing, attempt_id: str, failure: str, actor: history.Actor
+) -> None:
+    await _set_failure(tx, standing.row.id, failure)
+    await _record(tx, standing, "registration", attempt_id, via="register", outcome=failure, actor=actor)
+
+
+_FAILURE = update(PpSatker).where(PpSatker.id == bindparam("satker"))
+
+
+async def _set_failure(tx: AsyncConnection, satker_id: str, code: str | None) -> None:
+    values = {"last_failure_code": code, "last_failure_at": code and datetime.now(UTC)}
+    await tx.execute(_FAILURE.values(**values), {"satker": satker_id})
+
+
+async def _record(
+    tx: AsyncConnection,
+    standing: Standing,
+    event: history.Event,
+    attempt_id: str,
+    *,
+    via: Via,
+    company: Company | None = None,
+    outcome: str = "ok",
+    actor: history.Actor = "pp",
+) -> None:
+    await history.record(
+        tx,
+        event,
+        at=datetime.now(UTC),
+        actor=actor,
+        pp_id=standing.pp_id,
+        satker_id=standing.row.id,
+        satker_name=standing.row.satker_name,
+        attempt_id=attempt_id,
+        company_id=company.company_id if company else None,
+        company_name=company.name if company else None,
+        via=via,
+        outcome=outcome,
+    )

@@ -1,0 +1,150 @@
+"""The PP's own satkers: list, add, read, change, remove."""
+
+import hashlib
+from typing import Annotated
+
+from fastapi import Header, Query, Response
+
+from app.deps import Db, Pp, v1_router
+from app.fields import Query as Words
+from app.openapi import problems
+from app.problems import (
+    CatalogSatkerNotFound,
+    LinkInProgress,
+    PrimarySatker,
+    SatkerAlreadyAdded,
+    SatkerHasMapping,
+    SatkerLimitReached,
+    SatkerNotFound,
+    VersionConflict,
+)
+from app.satker import store
+from app.satker.schemas import SatkerIn, SatkerOut, SatkerPageOut, SatkerPatch, Sort, Status
+from app.satker.view import satker
+
+router = v1_router("Satker")
+
+
+@router.get("/satkers", operation_id="listSatkers", summary="The PP's own satkers")
+async def list_satkers(
+    db: Db,
+    pp: Pp,
+    q: Annotated[Words, Query(description="Any part of names or codes.")] = "",
+    is_primary: bool | None = None,
+    status: Status | None = None,
+    sort: Sort = "-updated_at",
+    page: Annotated[int, Query(ge=1, le=1000)] = 1,
+    size: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> SatkerPageOut:
+    async with db.reading() as reading:
+        rows, total = await store.page(
+            reading, pp.pp_id, q=q, is_primary=is_primary, status=status, sort=sort, page=page, size=size
+        )
+    return SatkerPageOut(
+        items=[satker(row) for row in rows], page=page, size=size, total=total, pages=-(-total // size)
+    )
+
+
+@router.post(
+    "/satkers",
+    operation_id="addSatker",
+    summary="Put a catalog satker on the list",
+    status_code=201,
+    response_model=SatkerOut,
+    responses=problems(CatalogSatkerNotFound, SatkerAlreadyAdded, SatkerLimitReached),
+)
+async def add_satker(db: Db, pp: Pp, body: SatkerIn) -> Response:
+    async with db.begin() as tx:
+        added = satker(await store.add(tx, pp.pp_id, body.catalog_id))
+    return _answer(added, 201, {"Location": f"/v1/satkers/{added.id}"})
+
+
+@router.get(
+    "/satkers/{satker_id}",
+    operation_id="getSatker",
+    summary="One satker",
+    response_model=SatkerOut,
+    responses={
+        304: {"description": "Not changed since the `ETag` in `If-None-Match`"},
+        **problems(SatkerNotFound),
+    },
+)
+async def get_satker(
+    db: Db, pp: Pp, satker_id: str, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
+    async with db.reading() as reading:
+        found = satker(await store.get(reading, pp.pp_id, satker_id))
+    answer = _answer(found)
+    if if_none_match is not None and _matches(if_none_match, answer.headers["ETag"], weak=True):
+        return Response(status_code=304, headers={"ETag": answer.headers["ETag"]})
+    return answer
+
+
+@router.patch(
+    "/satkers/{satker_id}",
+    operation_id="changeSatker",
+    summary="Make it primary, or put another catalog satker in its place",
+    response_model=SatkerOut,
+    responses=problems(
+        SatkerNotFound,
+        CatalogSatkerNotFound,
+        SatkerAlreadyAdded,
+        LinkInProgress,
+        SatkerHasMapping,
+        VersionConflict,
+    ),
+)
+async def change_satker(
+    db: Db, pp: Pp, satker_id: str, body: SatkerPatch, if_match: Annotated[str | None, Header()] = None
+) -> Response:
+    async with db.begin() as tx:
+        row = await store.lock(tx, pp.pp_id, satker_id)
+        if if_match is not None and not _matches(if_match, _etag(satker(row)), weak=False):
+            raise VersionConflict
+        if "catalog_id" in body.model_fields_set:
+            await store.change(tx, pp.pp_id, row, body.catalog_id)
+        if body.is_primary:
+            await store.make_primary(tx, pp.pp_id, satker_id)
+        changed = satker(await store.get(tx, pp.pp_id, satker_id))
+    return _answer(changed)
+
+
+@router.delete(
+    "/satkers/{satker_id}",
+    operation_id="removeSatker",
+    summary="Take it off the list",
+    status_code=204,
+    responses=problems(SatkerNotFound, LinkInProgress, PrimarySatker, SatkerHasMapping),
+)
+async def remove_satker(
+    db: Db,
+    pp: Pp,
+    satker_id: str,
+    unlink: Annotated[bool, Query(description="End the own access to the mapping too.")] = False,
+) -> None:
+    async with db.begin() as tx:
+        await store.remove(tx, pp.pp_id, satker_id, unlink=unlink)
+
+
+def _answer(out: SatkerOut, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    body = out.model_dump_json()
+    return Response(
+        body,
+        status_code=status,
+        media_type="application/json",
+        headers={"ETag": _tag(body), **(headers or {})},
+    )
+
+
+def _etag(out: SatkerOut) -> str:
+    return _tag(out.model_dump_json())
+
+
+def _tag(body: str) -> str:
+    return f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
+
+
+def _matches(header: str, etag: str, *, weak: bool) -> bool:
+    """RFC 9110: If-None-Match compares weakly, If-Match strongly; `*` is whatever there is."""
+    tags = [tag.strip() for tag in header.split(",")]
+    return "*" in tags or any((tag.removeprefix("W/") if weak else tag) == etag for tag in tags)

@@ -1,0 +1,191 @@
+"""The PP's own list of satkers. What changes it takes the PP's lock first, so that the list is judged as a whole."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from sqlalchemy import bindparam, delete, func, insert, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import AnyRow, AnySelect
+from app.history import store as history
+from app.mapping import ending
+from app.models import CatalogSatker, Klpd, PpSatker
+from app.problems import (
+    CatalogSatkerNotFound,
+    LinkInProgress,
+    PrimarySatker,
+    SatkerAlreadyAdded,
+    SatkerHasMapping,
+    SatkerLimitReached,
+    SatkerNotFound,
+)
+from app.satker.view import STATUS, VIEW
+
+MAX_SATKERS = 200
+
+_ONE = VIEW.where(PpSatker.id == bindparam("id"), PpSatker.pp_id == bindparam("pp_id"))
+_OWN = select(PpSatker.catalog_id).where(PpSatker.pp_id == bindparam("pp_id"))
+_CATALOG = select(CatalogSatker.id).where(CatalogSatker.id == bindparam("id"), CatalogSatker.active)
+_SORT = {"updated_at": PpSatker.updated_at, "satker_name": CatalogSatker.name, "klpd_name": Klpd.name}
+
+
+async def get(db: AsyncConnection, pp_id: str, satker_id: str) -> AnyRow:
+    """The PP's satker with its mapping's state. Raises SatkerNotFound, for another PP's too."""
+    row = (await db.execute(_ONE, {"id": plain_id(satker_id), "pp_id": pp_id})).one_or_none()
+    if row is None:
+        raise SatkerNotFound
+    return row
+
+
+def plain_id(value: str) -> str:
+    """The id, or one that names nothing: PostgreSQL refuses text with a NUL in it."""
+    return value if "\0" not in value else ""
+
+
+async def page(
+    db: AsyncConnection,
+    pp_id: str,
+    *,
+    q: str,
+    is_primary: bool | None,
+    status: str | None,
+    sort: str,
+    page: int,
+    size: int,
+) -> tuple[Sequence[AnyRow], int]:
+    """One page of the PP's satkers, and how many there are on all pages."""
+    wanted = _matching(VIEW.where(PpSatker.pp_id == pp_id), q)
+    if is_primary is not None:
+        wanted = wanted.where(PpSatker.is_primary.is_(is_primary))
+    if status is not None:
+        wanted = wanted.where(STATUS.in_((status,)))
+    key = _SORT[sort.removeprefix("-")]
+    down = sort.startswith("-")
+    ordered = wanted.order_by(key.desc() if down else key, PpSatker.id.desc() if down else PpSatker.id)
+    total = await db.scalar(select(func.count()).select_from(wanted.order_by(None).subquery()))
+    rows = (await db.execute(ordered.limit(size).offset((page - 1) * size))).all()
+    return rows, total or 0
+
+
+def _matching(wanted: AnySelect, q: str) -> AnySelect:
+    for word in q.casefold().split():
+        wanted = wanted.where(
+            or_(
+                CatalogSatker.search.contains(word, autoescape=True),
+                Klpd.search.contains(word, autoescape=True),
+                func.lower(CatalogSatker.code).contains(word, autoescape=True),
+                CatalogSatker.kd_satker.contains(word, autoescape=True),
+            )
+        )
+    return wanted
+
+
+async def add(tx: AsyncConnection, pp_id: str, catalog_id: str) -> AnyRow:
+    """Puts a catalog satker on the list; the first becomes primary."""
+    await _lock_list(tx, pp_id)
+    await _check_catalog(tx, catalog_id)
+    own = (await tx.scalars(_OWN, {"pp_id": pp_id})).all()
+    if catalog_id in own:
+        raise SatkerAlreadyAdded
+    if len(own) >= MAX_SATKERS:
+        raise SatkerLimitReached
+    now = datetime.now(UTC)
+    satker_id = uuid4().hex
+    await tx.execute(
+        insert(PpSatker).values(
+            id=satker_id,
+            pp_id=pp_id,
+            catalog_id=catalog_id,
+            is_primary=not own,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    row = await get(tx, pp_id, satker_id)
+    await _record(tx, "satker_added", pp_id, row)
+    return row
+
+
+async def change(tx: AsyncConnection, pp_id: str, row: AnyRow, catalog_id: str) -> None:
+    """Puts another catalog satker in the place of this one."""
+    await _check_catalog(tx, catalog_id)
+    own = (await tx.scalars(_OWN, {"pp_id": pp_id})).all()
+    if catalog_id != row.catalog_id:
+        if catalog_id in own:
+            raise SatkerAlreadyAdded
+        _refuse_while_linked(row)
+    await tx.execute(
+        update(PpSatker)
+        .where(PpSatker.id == row.id)
+        .values(
+            catalog_id=catalog_id, updated_at=datetime.now(UTC), last_failure_code=None, last_failure_at=None
+        )
+    )
+    await _record(tx, "satker_changed", pp_id, await get(tx, pp_id, row.id))
+
+
+async def make_primary(tx: AsyncConnection, pp_id: str, satker_id: str) -> None:
+    """Makes this satker the primary one in place of whichever was."""
+    now = datetime.now(UTC)
+    others = update(PpSatker).where(PpSatker.pp_id == pp_id, PpSatker.is_primary, PpSatker.id != satker_id)
+    await tx.execute(others.values(is_primary=False, updated_at=now))
+    await tx.execute(update(PpSatker).where(PpSatker.id == satker_id).values(is_primary=True, updated_at=now))
+    await _record(tx, "made_primary", pp_id, await get(tx, pp_id, satker_id))
+
+
+async def remove(tx: AsyncConnection, pp_id: str, satker_id: str, *, unlink: bool) -> None:
+    """Takes the satker off the list; with `unlink` its access to a mapping ends too."""
+    row = await lock(tx, pp_id, satker_id)
+    if row.status == "checking":
+        raise LinkInProgress(retry_after=5)
+    if row.is_primary and len((await tx.scalars(_OWN, {"pp_id": pp_id})).all()) > 1:
+        raise PrimarySatker
+    if row.status == "mapped" and not unlink:
+        raise SatkerHasMapping
+    await ending.end_access(tx, pp_id, row)
+    await _record(tx, "satker_removed", pp_id, row)
+    await tx.execute(delete(PpSatker).where(PpSatker.id == satker_id))
+
+
+async def lock(tx: AsyncConnection, pp_id: str, satker_id: str) -> AnyRow:
+    """The PP's list and this satker, held until the transaction ends. Raises SatkerNotFound."""
+    await _lock_list(tx, pp_id)
+    return await lock_one(tx, pp_id, satker_id)
+
+
+_LOCK = (
+    select(PpSatker.id)
+    .where(PpSatker.id == bindparam("id"), PpSatker.pp_id == bindparam("pp_id"))
+    .with_for_update()
+)
+
+
+async def lock_one(tx: AsyncConnection, pp_id: str, satker_id: str) -> AnyRow:
+    """This satker, held until the transaction ends, as it is once it is held. Raises SatkerNotFound."""
+    await tx.execute(_LOCK, {"id": plain_id(satker_id), "pp_id": pp_id})
+    return await get(tx, pp_id, satker_id)
+
+
+async def _lock_list(tx: AsyncConnection, pp_id: str) -> None:
+    """One change of a PP's list at a time. SQLite has one writer anyway."""
+    if tx.dialect.name == "postgresql":
+        await tx.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:pp_id, 0))"), {"pp_id": pp_id})
+
+
+async def _check_catalog(tx: AsyncConnection, catalog_id: str) -> None:
+    if (await tx.execute(_CATALOG, {"id": catalog_id})).one_or_none() is None:
+        raise CatalogSatkerNotFound
+
+
+def _refuse_while_linked(row: AnyRow) -> None:
+    if row.status == "checking":
+        raise LinkInProgress(retry_after=5)
+    if row.status == "mapped":
+        raise SatkerHasMapping
+
+
+async def _record(tx: AsyncConnection, event: history.Event, pp_id: str, row: AnyRow) -> None:
+    await history.record(
+        tx, event, at=datetime.now(UTC), pp_id=pp_id, satker_id=row.id, satker_name=row.satker_name
+    )

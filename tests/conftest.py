@@ -1,0 +1,89 @@
+"""Real parts for the tests: SQLite and PostgreSQL alike, and a sandbox mbizmarket over the wire's own interface."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from app.cli import migrate_database
+from app.db import Database
+from app.models import CatalogSatker, Klpd
+from sqlalchemy import insert
+
+from tests.postgres import Postgres
+from tests.service import Service, running
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of our own for the whole run, with a migrated database `template_satker` to clone."""
+    with Postgres() as server:
+        server.create_database("template_satker")
+        migrate_database(server.url("template_satker"))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "satker.db"
+    migrate_database(f"sqlite+aiosqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A migrated database without rows, on each of the two systems."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        path: Path = request.getfixturevalue("tmp_path") / "satker.db"
+        path.write_bytes(template.read_bytes())
+        yield f"sqlite+aiosqlite:///{path}"
+    else:
+        server: Postgres = request.getfixturevalue("postgres")
+        name = f"t_{secrets.token_hex(6)}"
+        server.create_database(name, template="template_satker")
+        yield server.url(name)
+        server.drop_database(name)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    yield database
+    await database.dispose()
+
+
+@pytest.fixture
+async def service(database_url: str, tmp_path: Path) -> AsyncIterator[Service]:
+    """The service with a small catalog; `service.catalog` has the ids of its satkers."""
+    async with running(database_url, tmp_path) as service:
+        service.catalog = await fill_catalog(service.database)
+        yield service
+
+
+async def fill_catalog(database: Database) -> list[str]:
+    """Three K/L/P/D with four satkers each, written as the importer writes them."""
+    ids: list[str] = []
+    async with database.begin() as tx:
+        for code, name in (("K1", "KEMENTERIAN SATU"), ("L2", "LEMBAGA DUA"), ("D3", "KABUPATEN TIGA")):
+            await tx.execute(insert(Klpd).values(code=code, name=name, kind=None, search=name.casefold()))
+            for number in range(4):
+                ids.append(f"{len(ids):032x}")
+                satker = f"Satker {name.title()} {number}"
+                await tx.execute(
+                    insert(CatalogSatker).values(
+                        id=ids[-1],
+                        klpd_code=code,
+                        code=f"0{len(ids):05}",
+                        kd_satker=str(1000 + len(ids)),
+                        name=satker,
+                        active=True,
+                        search=satker.casefold(),
+                    )
+                )
+    return ids

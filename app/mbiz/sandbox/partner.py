@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import get_args
 from urllib.parse import parse_qs
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -85,6 +85,10 @@ class Partner:
             self.requests[call] += 1
             if call != "token" and not self.tokens.accepts(request.headers.get("authorization", "")):
                 return faults.invalid_token().as_response()
+            try:
+                await request.body()  # kept by the request, so that delayed work outlives its caller
+            except ClientDisconnect:
+                return Response(status_code=400)  # nobody will read it
             fault = self.faults.take(call)
             if fault and (instead := await faults.before(fault, request.url.path)):
                 return instead

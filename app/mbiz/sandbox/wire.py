@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -42,11 +41,8 @@ class Cut(Response):
 
 
 async def _disconnected(receive: Receive) -> None:
-    try:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-    except ClientDisconnect:
-        return
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def dripped(answer: Response, pause: float) -> Response:

@@ -106,8 +106,8 @@ class Postgres:
         return f"postgresql+asyncpg://postgres@/{database}?host={self.folder}&port={self.port}"
 
     def tcp_url(self, database: str) -> str:
-        """For SQLAlchemy, over TCP; needs `tcp=True`."""
-        return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{database}"
+        """For SQLAlchemy, over TCP; needs `tcp=True`. The driver looks for no certificates in anybody's home."""
+        return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{database}?ssl=disable"
 
     def execute(self, sql: str, database: str = "postgres") -> str:
         """What psql prints: one line a row, columns split by `|`. Raises PostgresFailed."""
@@ -129,7 +129,7 @@ class Postgres:
 
     def run(self, program: str, *arguments: str) -> str:
         """What a program of PostgreSQL (initdb, psql, pg_basebackup, …) prints. Raises PostgresFailed."""
-        command = (_programs() / program, *arguments)
+        command = [str(_programs() / program), *arguments]
         done = subprocess.run(
             command,
             capture_output=True,

@@ -141,12 +141,13 @@ async def test_find_account_new_fields(market: Market) -> None:
 # Logging in
 
 
-async def test_log_in(market: Market) -> None:
+@pytest.mark.parametrize("password", [PASSWORD, "\ud800", "x" * 256])
+async def test_log_in(market: Market, password: str) -> None:
     """The password arrives unchanged: quotes, backslash, NUL, emoji, decomposed letters, blanks."""
     market.login.respond(json={"account": ACCOUNT})
 
-    assert AN_ACCOUNT == await market.mbiz.log_in(call(), EMAIL, PASSWORD)
-    assert {"email": EMAIL, "password": PASSWORD} == sent(market.login)
+    assert AN_ACCOUNT == await market.mbiz.log_in(call(), EMAIL, password)
+    assert {"email": EMAIL, "password": password} == sent(market.login)
 
 
 async def test_log_in_wrong_password(market: Market) -> None:
@@ -388,6 +389,19 @@ async def test_register_cut(market: Market, failure: type[Exception]) -> None:
     assert 1 == market.register.call_count
 
 
+async def test_register_too_late(market: Market) -> None:
+    """With the deadline behind us nothing is sent, even with a token at hand and a transport that never waits."""
+    market.register.respond(201, json=REGISTRATION)
+    market.company.respond(json=COMPANY)
+    await market.mbiz.get_company(call(), "C-1")
+
+    with pytest.raises(NotSent):
+        await market.mbiz.register(call(0), REFERENCE, FORM)
+    with pytest.raises(TimedOut):
+        await market.mbiz.get_company(call(0), "C-1")
+    assert (0, 1) == (market.register.call_count, market.company.call_count)
+
+
 # Asking what became of a registration
 
 
@@ -479,6 +493,8 @@ async def test_open_session_refused(market: Market, answer: httpx.Response, prob
         "https://mbiz.example/s/1\r\nSet-Cookie: a=b",
         "https://mbiz.example/s 1",
         "https://mbiz.example/\u2028",
+        "https://mbiz.example/\x1b[2J",
+        "https://mbiz.example/\u202egpj.exe",
         "https://[mbiz.example/",
         "",
     ],
@@ -569,7 +585,7 @@ async def test_ask_with_our_trail(market: Market, ask: str) -> None:
         pytest.param(error(503, "busy"), Unavailable, id="503"),
         pytest.param(httpx.Response(202), BadAnswer, id="202"),
         pytest.param(httpx.Response(204), BadAnswer, id="204"),
-        pytest.param(httpx.Response(302, headers={"Location": "http://["}), BadAnswer, id="302"),
+        pytest.param(httpx.Response(302, headers={"Location": "https://x:y/"}), BadAnswer, id="302"),
         pytest.param(error(400, "bad"), BadAnswer, id="400"),
         pytest.param(error(401, "else"), BadAnswer, id="401"),
         pytest.param(httpx.Response(418), BadAnswer, id="418"),

@@ -186,6 +186,21 @@ async def test_register_with_an_expired_token_and_no_other(market: Market) -> No
     assert (1, 2) == (market.register.call_count, market.token.call_count)
 
 
+async def test_register_with_an_expired_token_and_no_time_for_another(market: Market) -> None:
+    """The same when the renewal spends what is left of the budget."""
+    market.register.mock(return_value=error(401, "invalid_token"))
+    market.company.mock(return_value=error(401, "invalid_token"))
+    renewals = iter([0.0, 5.0, 0.0, 5.0])
+    market.token.mock(side_effect=lambda request: slowly(granted("a"), next(renewals))(request))
+
+    with pytest.raises(NotSent):
+        await market.mbiz.register(call(0.1), REFERENCE, FORM)
+    with pytest.raises(TimedOut):
+        await market.mbiz.get_company(call(0.1), "C-1")
+    assert (1, 1) == (market.register.call_count, market.company.call_count)
+    assert 4 == len(market.arrivals("/oauth/token"))
+
+
 async def test_register_with_an_expired_token_and_then_cut(market: Market) -> None:
     """The repeat counts as sent like any first request."""
     market.register.mock(side_effect=[error(401, "invalid_token"), httpx.ReadError("cut")])

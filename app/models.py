@@ -155,6 +155,16 @@ class Access(Base):
     __table_args__ = (Index("uq_access_attempt_id_pp_id", "attempt_id", "pp_id", unique=True),)
 
 
+class ImportedLine(Base):
+    """A line of import-mappings that was applied: it is never applied again, whatever the PP has changed since."""
+
+    __tablename__ = "imported_line"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    outcome: Mapped[str]
+    at: Mapped[datetime]
+
+
 class History(Base):
     """What happened, with names as they were. Added in the transaction of the change, never altered."""
 

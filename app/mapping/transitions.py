@@ -6,7 +6,7 @@ constraint may refuse instead (app.db.Conflict), and then nothing of the transac
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from sqlalchemy import bindparam, insert, update
@@ -16,16 +16,30 @@ from app.db import AnyRow
 from app.history import store as history
 from app.mapping.standing import Standing
 from app.mapping.states import Via
-from app.mbiz.contract import Company
 from app.models import Access, Attempt, PpSatker
 
 OPEN = ("calling", "uncertain")
 
 
+class Named(Protocol):
+    """What is kept of a company."""
+
+    @property
+    def company_id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
 async def insert_mapped(
-    tx: AsyncConnection, standing: Standing, *, via: Via, company: Company, account_id: str
+    tx: AsyncConnection,
+    standing: Standing,
+    *,
+    via: Via,
+    company: Named,
+    account_id: str | None,
+    actor: history.Actor = "pp",
 ) -> None:
-    """A new mapping, proven by log in or confirm."""
+    """A new mapping: proven by log in or confirm, or imported."""
     now = datetime.now(UTC)
     attempt_id = uuid4().hex
     await tx.execute(
@@ -40,7 +54,8 @@ async def insert_mapped(
         )
     )
     await _give_access(tx, standing, attempt_id, via, account_id)
-    await _record(tx, standing, "mapped", attempt_id, company=company, via=via)
+    event: history.Event = "imported" if via == "legacy" else "mapped"
+    await _record(tx, standing, event, attempt_id, company=company, via=via, actor=actor)
 
 
 async def insert_calling(
@@ -119,7 +134,7 @@ async def conflict(
     standing: Standing,
     *,
     attempt_id: str,
-    company: Company,
+    company: Named,
     account_id: str,
     actor: history.Actor,
 ) -> bool:
@@ -144,7 +159,7 @@ async def finish(
     standing: Standing,
     *,
     attempt_id: str,
-    company: Company,
+    company: Named,
     account_id: str,
     actor: history.Actor = "pp",
 ) -> bool:
@@ -165,7 +180,7 @@ async def finish(
     return True
 
 
-async def orphan(tx: AsyncConnection, attempt: AnyRow, company: Company, account_id: str) -> None:
+async def orphan(tx: AsyncConnection, attempt: AnyRow, company: Named, account_id: str) -> None:
     """refused → orphan: a registration that had been given up turned up after all; operators are told."""
     values = {
         "state": "orphan",
@@ -192,18 +207,26 @@ async def orphan(tx: AsyncConnection, attempt: AnyRow, company: Company, account
 
 
 async def grant(
-    tx: AsyncConnection, standing: Standing, *, attempt_id: str, company: Company, via: Via, account_id: str
+    tx: AsyncConnection,
+    standing: Standing,
+    *,
+    attempt_id: str,
+    company: Named,
+    via: Via,
+    account_id: str | None,
+    actor: history.Actor = "pp",
 ) -> bool:
     """Access for one more PP, as long as the mapping lives."""
     if not await _rename(tx, attempt_id, company):
         return False
     await _give_access(tx, standing, attempt_id, via, account_id)
-    await _record(tx, standing, "access_gained", attempt_id, company=company, via=via)
+    event: history.Event = "imported" if via == "legacy" else "access_gained"
+    await _record(tx, standing, event, attempt_id, company=company, via=via, actor=actor)
     return True
 
 
 async def keep(
-    tx: AsyncConnection, standing: Standing, *, attempt_id: str, company: Company, account_id: str
+    tx: AsyncConnection, standing: Standing, *, attempt_id: str, company: Named, account_id: str
 ) -> bool:
     """The access remembers the account that was proven last."""
     if not await _rename(tx, attempt_id, company):
@@ -243,13 +266,13 @@ async def _leave(
     return bool((await tx.execute(statement.values(**values))).rowcount)
 
 
-async def _rename(tx: AsyncConnection, attempt_id: str, company: Company) -> bool:
+async def _rename(tx: AsyncConnection, attempt_id: str, company: Named) -> bool:
     """Keeps the name as mbizmarket has it, and holds the mapping so that it cannot end meanwhile."""
     return await _leave(tx, attempt_id, ("mapped",), None, {"company_name": company.name})
 
 
 async def _give_access(
-    tx: AsyncConnection, standing: Standing, attempt_id: str, via: Via, account_id: str
+    tx: AsyncConnection, standing: Standing, attempt_id: str, via: Via, account_id: str | None
 ) -> None:
     await tx.execute(
         insert(Access).values(
@@ -286,7 +309,7 @@ async def _record(
     attempt_id: str,
     *,
     via: Via,
-    company: Company | None = None,
+    company: Named | None = None,
     outcome: str = "ok",
     actor: history.Actor = "pp",
 ) -> None:

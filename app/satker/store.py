@@ -7,6 +7,7 @@ from uuid import uuid4
 from sqlalchemy import bindparam, delete, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.catalog.text import words
 from app.db import AnyRow, AnySelect
 from app.history import store as history
 from app.mapping import ending
@@ -69,7 +70,7 @@ async def page(
 
 
 def _matching(wanted: AnySelect, q: str) -> AnySelect:
-    for word in q.casefold().split():
+    for word in words(q):
         wanted = wanted.where(
             or_(
                 CatalogSatker.search.contains(word, autoescape=True),
@@ -83,13 +84,20 @@ def _matching(wanted: AnySelect, q: str) -> AnySelect:
 
 async def add(tx: AsyncConnection, pp_id: str, catalog_id: str) -> AnyRow:
     """Puts a catalog satker on the list; the first becomes primary."""
-    await _lock_list(tx, pp_id)
+    await lock_list(tx, pp_id)
     await _check_catalog(tx, catalog_id)
     own = (await tx.scalars(_OWN, {"pp_id": pp_id})).all()
     if catalog_id in own:
         raise SatkerAlreadyAdded
     if len(own) >= MAX_SATKERS:
         raise SatkerLimitReached
+    return await insert_satker(tx, pp_id, catalog_id, is_primary=not own)
+
+
+async def insert_satker(
+    tx: AsyncConnection, pp_id: str, catalog_id: str, *, is_primary: bool, actor: history.Actor = "pp"
+) -> AnyRow:
+    """One more satker on a list that `tx` holds and that has no such satker."""
     now = datetime.now(UTC)
     satker_id = uuid4().hex
     await tx.execute(
@@ -97,13 +105,13 @@ async def add(tx: AsyncConnection, pp_id: str, catalog_id: str) -> AnyRow:
             id=satker_id,
             pp_id=pp_id,
             catalog_id=catalog_id,
-            is_primary=not own,
+            is_primary=is_primary,
             created_at=now,
             updated_at=now,
         )
     )
     row = await get(tx, pp_id, satker_id)
-    await _record(tx, "satker_added", pp_id, row)
+    await _record(tx, "satker_added", pp_id, row, actor)
     return row
 
 
@@ -125,13 +133,13 @@ async def change(tx: AsyncConnection, pp_id: str, row: AnyRow, catalog_id: str) 
     await _record(tx, "satker_changed", pp_id, await get(tx, pp_id, row.id))
 
 
-async def make_primary(tx: AsyncConnection, pp_id: str, satker_id: str) -> None:
+async def make_primary(tx: AsyncConnection, pp_id: str, satker_id: str, actor: history.Actor = "pp") -> None:
     """Makes this satker the primary one in place of whichever was."""
     now = datetime.now(UTC)
     others = update(PpSatker).where(PpSatker.pp_id == pp_id, PpSatker.is_primary, PpSatker.id != satker_id)
     await tx.execute(others.values(is_primary=False, updated_at=now))
     await tx.execute(update(PpSatker).where(PpSatker.id == satker_id).values(is_primary=True, updated_at=now))
-    await _record(tx, "made_primary", pp_id, await get(tx, pp_id, satker_id))
+    await _record(tx, "made_primary", pp_id, await get(tx, pp_id, satker_id), actor)
 
 
 async def remove(tx: AsyncConnection, pp_id: str, satker_id: str, *, unlink: bool) -> None:
@@ -150,7 +158,7 @@ async def remove(tx: AsyncConnection, pp_id: str, satker_id: str, *, unlink: boo
 
 async def lock(tx: AsyncConnection, pp_id: str, satker_id: str) -> AnyRow:
     """The PP's list and this satker, held until the transaction ends. Raises SatkerNotFound."""
-    await _lock_list(tx, pp_id)
+    await lock_list(tx, pp_id)
     return await lock_one(tx, pp_id, satker_id)
 
 
@@ -167,7 +175,7 @@ async def lock_one(tx: AsyncConnection, pp_id: str, satker_id: str) -> AnyRow:
     return await get(tx, pp_id, satker_id)
 
 
-async def _lock_list(tx: AsyncConnection, pp_id: str) -> None:
+async def lock_list(tx: AsyncConnection, pp_id: str) -> None:
     """One change of a PP's list at a time. SQLite has one writer anyway."""
     if tx.dialect.name == "postgresql":
         await tx.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:pp_id, 0))"), {"pp_id": pp_id})
@@ -185,7 +193,15 @@ def _refuse_while_linked(row: AnyRow) -> None:
         raise SatkerHasMapping
 
 
-async def _record(tx: AsyncConnection, event: history.Event, pp_id: str, row: AnyRow) -> None:
+async def _record(
+    tx: AsyncConnection, event: history.Event, pp_id: str, row: AnyRow, actor: history.Actor = "pp"
+) -> None:
     await history.record(
-        tx, event, at=datetime.now(UTC), pp_id=pp_id, satker_id=row.id, satker_name=row.satker_name
+        tx,
+        event,
+        at=datetime.now(UTC),
+        actor=actor,
+        pp_id=pp_id,
+        satker_id=row.id,
+        satker_name=row.satker_name,
     )

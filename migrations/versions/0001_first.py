@@ -36,6 +36,13 @@ TRIGGERS = {
 
 def upgrade() -> None:
     op.create_table(
+        "imported_line",
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("outcome", TEXT, nullable=False),
+        sa.Column("at", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_imported_line")),
+    )
+    op.create_table(
         "history",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("at", TIME, nullable=False),
@@ -192,7 +199,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("access", "pp_satker", "attempt", "catalog_satker", "klpd"):
+    for table in ("imported_line", "access", "pp_satker", "attempt", "catalog_satker", "klpd"):
         op.drop_table(table)
     op.drop_table("history")
     if op.get_bind().dialect.name == "postgresql":

@@ -1,0 +1,58 @@
+# Every target does its own set-up: all that a machine needs is make and a Python with venv.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+
+# The first Python that is new enough; to choose another: make test PYTHON=/opt/python/bin/python3
+SUITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c '$(SUITS)' 2>/dev/null && { echo "$$python"; break; }; done)
+UV ?= uv
+
+# What is installed is kept in two stamps, so that nothing is done twice until the requirements change.
+RUN := $(VENV)/run.stamp
+DEV := $(VENV)/dev.stamp
+INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	--quiet pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check lock
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+install: $(DEV) ## set up .venv with everything for development
+
+run: $(RUN) ## start the demo: sandbox mbizmarket, service, sample catalog and a token
+	@$(PY) -m app demo
+
+test: $(DEV) ## run all tests, on SQLite and on PostgreSQL
+	@$(PY) -m pytest
+
+check: $(DEV) ## hold the code to its rules: format, lint, types, imports, schema, published document
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy -p app -p tests
+	$(PY) -m pytest tests/test_house.py tests/test_packaging.py
+	$(PY) -m tests.alembic_check
+	$(PY) -m app openapi | diff openapi/service.json - \
+		|| { echo 'Out of date. To renew it: $(PY) -m app openapi > openapi/service.json' >&2; exit 1; }
+
+lock: ## renew requirements/*.txt from pyproject.toml (needs uv)
+	$(COMPILE) --output-file requirements/run.txt
+	$(COMPILE) --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
+
+$(PY):
+	@"$(PYTHON)" -c '$(SUITS)' 2>/dev/null || \
+		{ echo 'This needs Python 3.11 or newer with venv (Debian: python3-venv); name one by PYTHON=' >&2; exit 1; }
+	@echo 'Setting up $(VENV), once'
+	@"$(PYTHON)" -m venv --clear $(VENV)
+
+$(RUN): requirements/run.txt | $(PY)
+	@$(INSTALL) $<
+	@touch $@
+
+$(DEV): requirements/dev.txt | $(PY)
+	@$(INSTALL) $<
+	@touch $(RUN) $@

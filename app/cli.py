@@ -48,13 +48,14 @@ def serve(
     host: HOST = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    no_settle: Annotated[bool, typer.Option("--no-settle", help="Leave it to `settle --every`.")] = False,
 ) -> None:
-    """Serve the API."""
+    """Serve the API, and settle registrations whose outcome is not known."""
     from app import serving
 
     settings = load(Settings)
     try:
-        serving.serve(host, port, workers, settings)
+        serving.serve(host, port, workers, settings, settle=not no_settle)
     except OSError as error:
         fail(f"port {port} on {host}: {error.strerror}")
 

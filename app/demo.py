@@ -65,7 +65,9 @@ def serve_sandbox(settings: Settings, port: int, database: Path) -> None:
         client_secret=",".join(secret.get_secret_value() for secret in settings.mbiz_client_secret),
         public_url=f"http://127.0.0.1:{port}",
     )
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+    uvicorn.run(
+        app, host="127.0.0.1", port=port, log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+    )
 
 
 def _environment(folder: Path, sandbox_port: int) -> dict[str, str]:

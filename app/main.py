@@ -1,5 +1,6 @@
 """Puts the service together: everything is made here and handed in, nothing happens at import."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,11 +16,13 @@ from app import health
 from app.auth import TokenReader
 
 # from app.catalog import routes as catalog
+from app.crash import CrashPoint
 from app.db import Database, DatabaseUnavailable
 from app.edge import Edge, Gate
 from app.emails import Digests
 from app.mapping import routes as mapping
 from app.mapping.context import Context
+from app.mapping.settling import keep_settling
 from app.mbiz.client import Mbizmarket
 from app.openapi import ABOUT, TITLE, VERSION, published
 from app.problems import (
@@ -47,10 +50,16 @@ CORS_ALLOWS = [
 CORS_EXPOSES = ["ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"]
 
 
-def create_app(settings: Settings, *, mbiz_transport: httpx.AsyncBaseTransport | None = None) -> FastAPI:
-    """The service. Tests hand in another wire to mbizmarket; nothing else differs."""
+def create_app(
+    settings: Settings,
+    *,
+    mbiz_transport: httpx.AsyncBaseTransport | None = None,
+    settle_every: float | None = None,
+) -> FastAPI:
+    """The service. Tests hand in another wire to mbizmarket; `settle_every` seconds it settles by itself."""
     app = _routed()
     app.state.context = make_context(settings, mbiz_transport)
+    app.state.settle_every = settle_every
     # The last one added is the outermost: CORS sees every answer, the 500 too.
     app.add_middleware(Gate, tokens=TokenReader(settings), roles=frozenset(settings.bela_roles))
     app.add_middleware(Edge)
@@ -88,8 +97,14 @@ def _routed() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    context: Context = app.state.context
+    every: float | None = app.state.settle_every
+    settling = asyncio.create_task(keep_settling(context, every)) if every else None
     yield
-    await close(app.state.context)
+    if settling:
+        settling.cancel()  # what it was doing is as after a crash: any other round takes it up
+        await asyncio.wait([settling])
+    await close(context)
 
 
 def make_context(settings: Settings, mbiz_transport: httpx.AsyncBaseTransport | None = None) -> Context:
@@ -101,6 +116,7 @@ def make_context(settings: Settings, mbiz_transport: httpx.AsyncBaseTransport | 
         digests=Digests(settings.app_secret),
         throttle=Throttle(),
         settings=settings,
+        crash=CrashPoint(settings.crash_at),
     )
 
 

@@ -1,4 +1,4 @@
-"""The error catalogue (RFC 9457): a business no is a class with a status, a code and one true sentence in two languages.
+"""The error catalogue (RFC 9457): a no is a class with a status, a code and one true sentence in two languages.
 
 `code` is for programs and never changes; `title` is for people. No problem repeats a value that was sent.
 """

@@ -9,19 +9,27 @@ from app import logs
 from app.main import create_app
 from app.settings import Settings, load
 
+SETTLE_EVERY = 5.0  # seconds
 
-def app_from_environment() -> FastAPI:
+
+def settling_app() -> FastAPI:
     """What each worker process starts from."""
+    logs.configure()
+    return create_app(load(Settings), settle_every=SETTLE_EVERY)
+
+
+def app_alone() -> FastAPI:
+    """The same where settling is a process of its own."""
     logs.configure()
     return create_app(load(Settings))
 
 
-def serve(host: str, port: int, workers: int, settings: Settings) -> None:
+def serve(host: str, port: int, workers: int, settings: Settings, *, settle: bool) -> None:
     """Serves until SIGTERM or Ctrl-C; running requests may end within one deadline. Raises OSError: port in use."""
     listener = bind(host, port)
     listener.close()
     uvicorn.run(
-        "app.serving:app_from_environment",
+        f"app.serving:{(settling_app if settle else app_alone).__name__}",
         factory=True,
         host=host,
         port=port,

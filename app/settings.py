@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.crash import Point
+
 
 def _comma_separated(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -96,6 +98,8 @@ class Settings(DatabaseSettings):
 
     cors_origins: Names = ()
 
+    crash_at: Point | None = None
+
     @model_validator(mode="after")
     def _safe_together(self) -> Self:
         parts = urlsplit(self.mbiz_url)
@@ -105,6 +109,8 @@ class Settings(DatabaseSettings):
             self.attempt_lease_seconds < self.mbiz_deadline_seconds
         ):
             raise ValueError("ATTEMPT_LEASE_SECONDS: must not be below MBIZ_DEADLINE_SECONDS")
+        if self.crash_at and not self.development:
+            raise ValueError("CRASH_AT: is for tests, and refused in production")
         if self.bela_jwt_algorithm == "HS256" and len(self.bela_jwt_key.get_secret_value().encode()) < 32:
             raise ValueError("BELA_JWT_KEY: must be 32 bytes or more for HS256")
         return self

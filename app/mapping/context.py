@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.crash import CrashPoint
 from app.db import Database
 from app.emails import Digests
 from app.mbiz import errors as mbiz
@@ -31,6 +32,7 @@ class Context:
     digests: Digests
     throttle: Throttle
     settings: Settings
+    crash: CrashPoint
 
 
 def problem_of(error: mbiz.MbizError) -> Problem:

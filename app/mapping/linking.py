@@ -85,6 +85,7 @@ async def _link(
             raise EmailUnverified
         states.may_prove(standing, context.digests.all_of(email))
         account = await prove()
+        context.crash("after_upstream")
         return await apply_proof(context, standing, call, proof_of(context, account, email, via, wanted))
     except mbiz.MbizError as error:
         problem = problem_of(error)
@@ -112,6 +113,8 @@ async def apply_proof(context: Context, before: Standing, call: Call, proof: Pro
         try:
             async with context.database.begin() as tx:
                 made = await _judge_and_write(tx, before, proof, active)
+                context.crash("before_commit")
+            context.crash("after_commit")
             if made is not None:
                 return made
         except states.CompanyUnknown as unknown:

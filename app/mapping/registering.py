@@ -94,6 +94,7 @@ class Registering:
             if opened is None:
                 return None
             sent.count()
+            self.context.crash("after_intent")
             return await self._send(opened, failed)
 
     async def _write_intent(self, before: Standing, digest: str) -> Open | None:
@@ -174,6 +175,7 @@ class Registering:
             raise
 
     async def _conclude(self, opened: Open, registration: Registration) -> Outcome:
+        self.context.crash("after_upstream")
         match await settling.conclude(self.context, opened, registration, actor="pp"):
             case "made":
                 return "made"

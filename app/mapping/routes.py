@@ -150,12 +150,14 @@ async def register_and_map(
     status_code=204,
     responses=problems(SatkerNotFound, LinkInProgress),
 )
-async def end_mapping(db: Db, pp: Pp, satker_id: str) -> None:
-    async with db.begin() as tx:
+async def end_mapping(context: Linking, pp: Pp, satker_id: str) -> None:
+    async with context.database.begin() as tx:
         row = await satkers.lock_one(tx, pp.pp_id, satker_id)
         if row.status == "checking":
             raise LinkInProgress(retry_after=LINK_RETRY)
         await ending.end_access(tx, pp.pp_id, row)
+        context.crash("before_commit")
+    context.crash("after_commit")
 
 
 @router.post(

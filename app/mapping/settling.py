@@ -4,15 +4,17 @@ mbizmarket knows our reference. That it does not is evidence only when it was sa
 since its look-up lags behind its writes. Every change is a compare-and-set; who comes second changes nothing.
 """
 
+import asyncio
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import uuid4
 
+import structlog
 from sqlalchemy import and_, bindparam, func, or_, select, update
 
-from app.db import AnyRow, Conflict, Utc
+from app.db import AnyRow, Conflict, DatabaseUnavailable, Utc
 from app.history import store as history
 from app.mapping import standing as standings
 from app.mapping import transitions
@@ -27,7 +29,10 @@ NOT_FOUND_TIMES = 3  # at least so often, over the grace period
 NEVER_ARRIVED = "never_arrived"
 ORPHAN_EVERY = timedelta(minutes=15)
 ORPHAN_WATCH = timedelta(days=1)  # how long one that never arrived is asked about again
+ROUND, PAUSE = 100, 0.05  # registrations a round, and seconds between them
 BACKOFF_FIRST, BACKOFF_MOST = 5.0, 300.0  # seconds
+
+log = structlog.get_logger()
 
 Conclusion = Literal["made", "there", "conflict", "orphan"]
 
@@ -94,10 +99,13 @@ async def conclude(
     try:
         async with context.database.begin() as tx:
             standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
-            if await transitions.finish(
+            made = await transitions.finish(
                 tx, standing, attempt_id=opened.id, company=company, account_id=account_id, actor=actor
-            ):
-                return "made"
+            )
+            context.crash("before_commit")
+        context.crash("after_commit")
+        if made:
+            return "made"
     except Conflict:
         async with context.database.begin() as tx:
             standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
@@ -125,17 +133,21 @@ _ATTEMPT = (
 )
 
 
-async def ask(context: Context, call: Call, opened: Open) -> None:
-    """Asks mbizmarket once what became of an uncertain registration, and writes down what follows."""
+async def ask(context: Context, call: Call, opened: Open) -> bool:
+    """Asks mbizmarket once what became of an uncertain registration, and writes down what follows.
+
+    False when mbizmarket could not say.
+    """
     await doubt(context, opened, actor="system")  # one that was left under way is uncertain from now on
     try:
         registration = await context.mbiz.find_registration(call, opened.id)
     except mbiz.MbizError:
-        return
+        return False
     if registration is None:
         await _not_found(context, opened)
     elif _is_for(context, opened, registration):
         await conclude(context, opened, registration, actor="system")
+    return True
 
 
 async def _not_found(context: Context, opened: Open) -> None:
@@ -189,17 +201,48 @@ _CLAIM = (
 
 
 async def settle(context: Context, *, whatever_the_backoff: bool = False) -> int:
-    """One round over the registrations that are due; how many were asked about. Rounds may run at once, anywhere."""
+    """One round over the registrations that are due; how many were asked about. Rounds may run at once, anywhere.
+
+    A round is bounded in what it asks and how fast, and ends early while mbizmarket is away.
+    """
     now = datetime.now(UTC)
-    due = _DUE if whatever_the_backoff else _DUE.where(Attempt.ask_at <= now)
+    due = _DUE if whatever_the_backoff else _DUE.where(Attempt.ask_at <= now).limit(ROUND)
     async with context.database.reading() as db:
         rows = (await db.execute(due.order_by(Attempt.ask_at), {"now": now})).all()
     asked = 0
     for row in rows:
         if await _claim(context, row, now):
-            await _ask_row(context, row)
             asked += 1
+            if not await _ask_row(context, row):
+                break
+            await asyncio.sleep(PAUSE)
     return asked
+
+
+async def keep_settling(context: Context, every: float) -> None:
+    """Rounds for as long as the process serves, not all replicas' at the same moment."""
+    while True:
+        await asyncio.sleep(every * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
+        try:
+            await settle(context)
+            overdue = await count_overdue(context)
+        except DatabaseUnavailable:
+            log.warning("settling_waits", reason="database_unavailable")
+        else:
+            if overdue:
+                log.warning("registrations_overdue", count=overdue)
+
+
+async def count_overdue(context: Context) -> int:
+    """How many registrations have been uncertain for longer than an operator wants to wait."""
+    since = datetime.now(UTC) - timedelta(seconds=context.settings.uncertain_alert_seconds)
+    async with context.database.reading() as db:
+        return await db.scalar(_OVERDUE, {"since": since}) or 0
+
+
+_OVERDUE = select(func.count()).where(
+    Attempt.state.in_(("calling", "uncertain")), Attempt.created_at < bindparam("since", type_=Utc())
+)
 
 
 async def _claim(context: Context, row: AnyRow, now: datetime) -> bool:
@@ -215,10 +258,16 @@ async def _claim(context: Context, row: AnyRow, now: datetime) -> bool:
     return bool(claimed.rowcount)
 
 
-async def _ask_row(context: Context, row: AnyRow) -> None:
+async def _ask_row(context: Context, row: AnyRow) -> bool:
+    """False when mbizmarket could not say."""
     opened = Open(row.id, row.pp_id, row.satker_id, row.email_digest, row.sends)
     call = Call.within(context.settings.mbiz_deadline_seconds / 3, f"settle-{uuid4().hex}")
     if row.state != "refused":
-        await ask(context, call, opened)
-    elif registration := await evidence(context, call, opened):
+        return await ask(context, call, opened)
+    try:
+        registration = await context.mbiz.find_registration(call, opened.id)
+    except mbiz.MbizError:
+        return False
+    if registration and _is_for(context, opened, registration):
         await _found_late(context, opened, registration)
+    return True

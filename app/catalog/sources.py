@@ -9,9 +9,25 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
-NEEDED = ("kd_klpd", "nama_klpd", "nama_satker")
-CODES = ("kd_satker", "kd_satker_str")
-COLUMNS = (*NEEDED, *CODES, "jenis_klpd", "status_satker", "jumlah_paket")
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What a file must name, what it must name one of, and what else of it is read."""
+
+    needed: tuple[str, ...]
+    one_of: tuple[str, ...]
+    further: tuple[str, ...]
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        return (*self.needed, *self.one_of, *self.further)
+
+
+SATKERS = Columns(
+    needed=("kd_klpd", "nama_klpd", "nama_satker"),
+    one_of=("kd_satker", "kd_satker_str"),
+    further=("jenis_klpd", "status_satker", "jumlah_paket"),
+)
 
 Progress = Callable[[str, int, int], None]  # what is being done, how far, of how much
 
@@ -30,13 +46,13 @@ class Record:
     fault: str | None = None
 
 
-def records(path: Path, progress: Progress) -> Iterator[Record]:
+def records(path: Path, progress: Progress, columns: Columns = SATKERS) -> Iterator[Record]:
     """Every record of the file, in order. Raises BadSource, also after some records: use none of them then."""
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
             text = TextIOWrapper(file, encoding="utf-8-sig", newline="")
-            for count, record in enumerate(_records(text, file.peek(4))):
+            for count, record in enumerate(_records(text, file.peek(4), columns)):
                 if count % 1000 == 0:
                     progress("reading", file.tell(), size)
                 yield record
@@ -47,7 +63,7 @@ def records(path: Path, progress: Progress) -> Iterator[Record]:
         raise BadSource(f"{path}: {error.strerror}") from None
 
 
-def _records(text: TextIO, start: bytes) -> Iterator[Record]:
+def _records(text: TextIO, start: bytes, columns: Columns) -> Iterator[Record]:
     if start.startswith(b"PK\x03\x04"):
         raise BadSource("this is a workbook: save its sheet as CSV in UTF-8")
     first = _first_character(text)
@@ -55,7 +71,7 @@ def _records(text: TextIO, start: bytes) -> Iterator[Record]:
         raise BadSource("the file is empty")
     if first == "<":
         raise BadSource("this is a web page, not data: the download was probably refused")
-    return _json(text) if first in "[{" else _csv(text)
+    return _json(text, columns) if first in "[{" else _csv(text, columns)
 
 
 def _first_character(text: TextIO) -> str:
@@ -67,11 +83,11 @@ def _first_character(text: TextIO) -> str:
     return first
 
 
-def _csv(text: TextIO) -> Iterator[Record]:
+def _csv(text: TextIO, columns: Columns) -> Iterator[Record]:
     line, header = 1, text.readline()
     while not header.strip():
         line, header = line + 1, text.readline()
-    delimiter, names = _header(header)
+    delimiter, names = _header(header, columns)
     taken: list[str] = []
     reader = csv.reader(_remembered(text, taken), delimiter=delimiter, strict=True)
     for cells, fault in _rows(reader):
@@ -103,11 +119,11 @@ def _rows(reader: Iterator[list[str]]) -> Iterator[tuple[list[str], str | None]]
             yield [], f"not CSV: {error}"
 
 
-def _header(line: str) -> tuple[str, list[str]]:
+def _header(line: str, columns: Columns) -> tuple[str, list[str]]:
     """The delimiter under which the first line names the columns we need, and all its names."""
     readings = [(delimiter, _cells(line, delimiter)) for delimiter in ",;\t|"]
-    delimiter, names = max(readings, key=lambda reading: len(_known(reading[1])))
-    _check_columns(names)
+    delimiter, names = max(readings, key=lambda reading: len(set(reading[1]) & set(columns.known)))
+    _check_columns(names, columns)
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise BadSource(f"column named twice: {', '.join(twice)}")
@@ -121,14 +137,10 @@ def _cells(line: str, delimiter: str) -> list[str]:
         raise BadSource(f"the first line is not CSV: {error}") from None
 
 
-def _known(names: list[str]) -> set[str]:
-    return set(names) & set(COLUMNS)
-
-
-def _check_columns(names: list[str]) -> None:
-    missing = [name for name in NEEDED if name not in names]
-    if not set(CODES) & set(names):
-        missing.append(" or ".join(CODES))
+def _check_columns(names: list[str], columns: Columns) -> None:
+    missing = [name for name in columns.needed if name not in names]
+    if not set(columns.one_of) & set(names):
+        missing.append(" or ".join(columns.one_of))
     if missing:
         raise BadSource(f"wrong columns: {', '.join(missing)} not found")
 
@@ -150,19 +162,19 @@ def _shape(cells: list[str], names: list[str]) -> str | None:
     return None if len(cells) == len(names) or years else f"{len(cells)} fields instead of {len(names)}"
 
 
-def _json(text: TextIO) -> Iterator[Record]:
+def _json(text: TextIO, columns: Columns) -> Iterator[Record]:
     seen = False
     for number, item in enumerate(_Array(text), start=1):
         if not isinstance(item, dict):
             yield Record(number, json.dumps(item), {}, "not an object")
             continue
         if not seen:
-            _check_columns(list(item))
+            _check_columns(list(item), columns)
             seen = True
         original = json.dumps(item, ensure_ascii=False)
-        yield Record(number, original, {name: _text(item[name]) for name in COLUMNS if name in item})
+        yield Record(number, original, {name: _text(item[name]) for name in columns.known if name in item})
     if not seen:
-        raise BadSource("the file holds no satker")
+        raise BadSource("the file holds no record")
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,214 @@
+"""Look-ups in the catalog: a satker within its K/L/P/D, a K/L/P/D among all.
+
+Best matches come first, and reading stops early. Where few rows match, one statement brings them all with their ranks.
+Where many do, each rank is read in the order of names until the page is full. A page goes on behind the last row of the
+page before, so it stays right while rows are inserted.
+"""
+
+import base64
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.catalog.text import is_clean, words
+from app.db import Database
+from app.models import CatalogSatker, Klpd
+
+FEW = 200  # at most so many matches are sorted here; more than the longest page
+BEST, LAST = (
+    0,
+    2,
+)  # ranks: every word whole (or the whole code), each the start of a word (or of the code), any part
+MAX_CURSOR = 2000
+
+
+class BadCursor(Exception):
+    """The cursor is none of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`next_cursor` is None on the last page."""
+
+    items: list[Row[Any]]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class _List:
+    """What is looked through: the columns it answers, and how its rows are found and told apart."""
+
+    columns: tuple[ColumnElement[Any], ...]
+    name: ColumnElement[str]
+    key: ColumnElement[str]
+    search: ColumnElement[str]
+    codes: tuple[ColumnElement[Any], ...]
+    within: ColumnElement[bool]
+
+
+_c = CatalogSatker.__table__.c
+_SATKERS = _List(
+    (_c.id, _c.code, _c.kd_satker, _c.name, _c.klpd_code),
+    _c.name,
+    _c.id,
+    _c.search,
+    (func.lower(_c.code), _c.kd_satker),
+    and_(_c.klpd_code == bindparam("klpd"), _c.active),
+)
+_k = Klpd.__table__.c
+_KLPDS = _List((_k.code, _k.name, _k.kind), _k.name, _k.code, _k.search, (func.lower(_k.code),), true())
+
+_KLPD_NAME = select(Klpd.name).where(Klpd.code == bindparam("klpd"))
+
+
+async def find_klpds(database: Database, q: str, *, cursor: str | None, limit: int) -> Page:
+    """K/L/P/D that match `q`, all when it is blank. Raises BadCursor."""
+    async with database.reading() as connection:
+        return await _page(connection, _KLPDS, q, {}, cursor, limit)
+
+
+async def find_satkers(
+    database: Database, klpd_code: str, q: str, *, cursor: str | None, limit: int
+) -> tuple[str, Page] | None:
+    """The K/L/P/D's name and its shown satkers that match `q`, all when it is blank; None when there is no such
+    K/L/P/D. Raises BadCursor."""
+    if not is_clean(klpd_code):  # PostgreSQL would refuse to look for it
+        return None
+    async with database.reading() as connection:
+        klpd_name = await connection.scalar(_KLPD_NAME, {"klpd": klpd_code})
+        if klpd_name is None:
+            return None
+        return klpd_name, await _page(connection, _SATKERS, q, {"klpd": klpd_code}, cursor, limit)
+
+
+async def _page(
+    connection: AsyncConnection, what: _List, q: str, scope: dict[str, Any], cursor: str | None, limit: int
+) -> Page:
+    after = _read_cursor(cursor) if cursor else (BEST, "", "")
+    terms = tuple(
+        sorted(dict.fromkeys(words(q)), key=len, reverse=True)
+    )  # long ones are rare: they decide soonest
+    values = scope | _patterns(terms)
+    if terms:
+        rows = await _ranked(connection, what, len(terms), values, after, limit + 1)
+    else:
+        start = {"after_name": after[1], "after_key": after[2], "limit": limit + 1}
+        rows = list(await connection.execute(_in_order(what), values | start))
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Page(rows[:limit], last and _write_cursor(last.rank, last.at_name, last.at_key))
+
+
+async def _ranked(
+    connection: AsyncConnection,
+    what: _List,
+    terms: int,
+    values: dict[str, Any],
+    after: tuple[int, str, str],
+    wanted: int,
+) -> list[Row[Any]]:
+    matches = list(await connection.execute(_matches(what, terms), values))
+    if len(matches) <= FEW:
+        places = sorted(((row.rank, row.at_name, row.at_key), row) for row in matches)
+        return [row for place, row in places if place > after][:wanted]
+    rows: list[Row[Any]] = []
+    for rank in range(after[0], LAST + 1):
+        _, name, key = after if rank == after[0] else (rank, "", "")
+        start = {"rank": rank, "after_name": name, "after_key": key, "limit": wanted - len(rows)}
+        rows += await connection.execute(_matches_of_rank(what, terms), values | start)
+        if len(rows) == wanted:
+            break
+    return rows
+
+
+@lru_cache(maxsize=256)
+def _matches(what: _List, terms: int) -> Select[Any]:
+    """The matches, at most one more than FEW. Every term is a part of the name, or the only one starts the code."""
+    parts = and_(*(_like(what, f"part{n}") for n in range(terms)))
+    code = _code_starts(what) if terms == 1 else false()
+    statement = _select(what, _rank(what, terms)).where(
+        what.within, or_(parts, code) if terms == 1 else parts
+    )
+    return statement.order_by(what.name, what.key).limit(FEW + 1)
+
+
+@lru_cache(maxsize=256)
+def _matches_of_rank(what: _List, terms: int) -> Select[Any]:
+    statement = _matches(what, terms).where(_rank(what, terms) == bindparam("rank"), _behind(what))
+    return statement.limit(bindparam("limit"))
+
+
+@lru_cache(maxsize=2)
+def _in_order(what: _List) -> Select[Any]:
+    statement = _select(what, literal(BEST)).where(what.within, _behind(what))
+    return statement.order_by(what.name, what.key).limit(bindparam("limit"))
+
+
+def _select(what: _List, rank: ColumnElement[int]) -> Select[Any]:
+    return select(*what.columns, rank.label("rank"), what.name.label("at_name"), what.key.label("at_key"))
+
+
+def _behind(what: _List) -> ColumnElement[bool]:
+    return tuple_(what.name, what.key) > tuple_(bindparam("after_name"), bindparam("after_key"))
+
+
+def _like(what: _List, pattern: str) -> ColumnElement[bool]:
+    return what.search.like(bindparam(pattern), escape="!")
+
+
+def _code_starts(what: _List) -> ColumnElement[bool]:
+    """As a range, since an index serves a LIKE only while its pattern is known when the plan is made."""
+    return or_(*(and_(code >= bindparam("code"), code < bindparam("code_end")) for code in what.codes))
+
+
+def _rank(what: _List, terms: int) -> ColumnElement[int]:
+    wholes = and_(*(_like(what, f"whole{n}") for n in range(terms)))
+    starts = and_(*(_like(what, f"start{n}") for n in range(terms)))
+    if terms == 1:
+        wholes = or_(wholes, *(code == bindparam("code") for code in what.codes))
+        starts = or_(starts, _code_starts(what))
+    return case((wholes, literal(0)), (starts, literal(1)), else_=literal(2))
+
+
+def _patterns(terms: tuple[str, ...]) -> dict[str, str]:
+    """The bind parameters. Every word of a search text stands between blanks; that is what tells the ranks apart."""
+    values = {"code": terms[0], "code_end": terms[0] + "\U0010ffff"} if len(terms) == 1 else {}
+    for n, term in enumerate(terms):
+        plain = term.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        values |= {f"part{n}": f"%{plain}%", f"start{n}": f"% {plain}%", f"whole{n}": f"% {plain} %"}
+    return values
+
+
+def _write_cursor(rank: int, name: str, key: str) -> str:
+    text = json.dumps([rank, name, key], ensure_ascii=False, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[int, str, str]:
+    if len(cursor) > MAX_CURSOR:
+        raise BadCursor
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        rank, name, key = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        raise BadCursor from None
+    ours = type(rank) is int and BEST <= rank <= LAST and isinstance(name, str) and isinstance(key, str)
+    if not (ours and is_clean(name) and is_clean(key)):
+        raise BadCursor
+    return rank, name, key

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.orm import DeclarativeBase
 
 SCHEMA = (
-    "0001"  # the newest migration; a test holds the two together, so that serving need not import alembic
+    "0002"  # the newest migration; a test holds the two together, so that serving need not import alembic
 )
 
 # Names and ids are ordered by code point on both databases, whatever the server's locale.

@@ -16,7 +16,7 @@ class Klpd(Base):
     code: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
     kind: Mapped[str | None]
-    search: Mapped[str]  # what `q` is looked up in: case-folded code and names
+    search: Mapped[str]  # the words that it is found by (app/catalog/text.py)
 
 
 class CatalogSatker(Base):
@@ -30,7 +30,7 @@ class CatalogSatker(Base):
     kd_satker: Mapped[str | None]  # LKPP's own key, where the source has it
     name: Mapped[str]
     active: Mapped[bool]
-    search: Mapped[str]  # case-folded: every spelling of the name
+    search: Mapped[str]  # the words of every spelling of its name (app/catalog/text.py)
 
     __table_args__ = (
         Index("uq_catalog_satker_kd_satker", "kd_satker", unique=True),
@@ -43,6 +43,8 @@ class CatalogSatker(Base):
             postgresql_where=text("kd_satker IS NULL"),
         ),
         Index("ix_catalog_satker_klpd_code_name_id", "klpd_code", "name", "id"),
+        Index("ix_catalog_satker_klpd_code_code", "klpd_code", "code"),
+        # Further indexes serve the search; each database has its own, named search_…: migration 0002.
     )
 
 

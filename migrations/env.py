@@ -18,12 +18,18 @@ def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[
     return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, Utc) else False
 
 
+def include_object(_item: Any, name: str | None, kind: str, reflected: bool, _other: Any) -> bool:
+    """The search has other indexes on each database; the migrations alone know them."""
+    return not (kind == "index" and reflected and (name or "").startswith("search_"))
+
+
 def migrate(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         render_as_batch=connection.dialect.name == "sqlite",
         render_item=render_item,
+        include_object=include_object,
     )
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":  # replicas that start together wait for each other

@@ -140,11 +140,10 @@ async def _ranked(
 @lru_cache(maxsize=256)
 def _matches(what: _List, terms: int) -> Select[Any]:
     """The matches, at most one more than FEW. Every term is a part of the name, or the only one starts the code."""
-    parts = and_(*(_like(what, f"part{n}") for n in range(terms)))
-    code = _code_starts(what) if terms == 1 else false()
-    statement = _select(what, _rank(what, terms)).where(
-        what.within, or_(parts, code) if terms == 1 else parts
-    )
+    matching = and_(*(_like(what, f"part{n}") for n in range(terms)))
+    if terms == 1:
+        matching = or_(matching, _code_starts(what))
+    statement = _select(what, _rank(what, terms)).where(what.within, matching)
     return statement.order_by(what.name, what.key).limit(FEW + 1)
 
 

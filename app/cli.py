@@ -3,12 +3,15 @@
 import asyncio
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from app.db import DatabaseUnavailable
+from app.catalog.progress import console_progress
+from app.catalog.sources import BadSource, Progress
+from app.db import Database, DatabaseUnavailable
 from app.settings import DatabaseSettings, Settings, load
 
 cli = typer.Typer(
@@ -102,6 +105,65 @@ def sandbox(
     from app import demo as demonstration
 
     demonstration.serve_sandbox(settings, port, database)
+
+
+@cli.command()
+def import_satkers(
+    file: Annotated[Path, typer.Argument(help="CSV or JSON of LKPP's master data.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, and change nothing.")] = False,
+    rejects: Annotated[Path | None, typer.Option(help="Gets the lines that were not imported.")] = None,
+    deactivate_missing: Annotated[
+        bool, typer.Option("--deactivate-missing", help="Hide what the file no longer has.")
+    ] = False,
+) -> None:
+    """Bring the catalog to what the file says."""
+    from app.catalog import importer, report
+
+    async def run(database: Database, progress: Progress) -> None:
+        summary = await importer.import_satkers(
+            database,
+            file,
+            dry_run=dry_run,
+            rejects=rejects,
+            deactivate_missing=deactivate_missing,
+            progress=progress,
+        )
+        say(report.report(summary))
+
+    _import(run)
+
+
+@cli.command()
+def import_mappings(
+    file: Annotated[Path, typer.Argument(help="CSV or JSON of the pairs that exist today.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, and change nothing.")] = False,
+) -> None:
+    """Take over the pairs of PP, satker and company that exist today."""
+    from app.mapping import legacy
+
+    async def run(database: Database, progress: Progress) -> None:
+        say((await legacy.import_mappings(database, file, dry_run=dry_run, progress=progress)).text())
+
+    _import(run)
+
+
+def _import(run: Callable[[Database, Progress], Awaitable[None]]) -> None:
+    """Runs an import on the configured database, with its progress on standard error."""
+
+    async def whole() -> None:
+        database = Database(load(DatabaseSettings).database_url)
+        try:
+            with console_progress() as progress:
+                await run(database, progress)
+        finally:
+            await database.dispose()
+
+    try:
+        asyncio.run(whole())
+    except BadSource as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("stopped; what was imported stays, and running it again completes it", 130)
 
 
 @cli.command()

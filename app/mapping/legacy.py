@@ -5,15 +5,16 @@ that also remembers it, so an import that died half way is simply run again.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.catalog.sources import Record
+from app.catalog.sources import Columns, Progress, Record, records
 from app.db import Conflict, Database
 from app.mapping import standing as standings
 from app.mapping import transitions
@@ -22,8 +23,11 @@ from app.models import Attempt, CatalogSatker, ImportedLine, PpSatker
 from app.satker import store as satkers
 from app.satker.schemas import CompanyOut
 
-NEEDED = ("pp_id",)
-ONE_OF = ("kd_satker", "satker_code")
+COLUMNS = Columns(
+    needed=("pp_id", "company_id"),
+    one_of=("kd_satker", "satker_code"),
+    further=("email", "klpd_code", "company_name", "account_id", "preferred"),
+)
 LISTED = 50  # line numbers per reason that the report names
 TRIES = 3  # when the live service changes the same satker at the same moment
 
@@ -94,30 +98,29 @@ class Report:
 
 
 async def import_mappings(
-    database: Database,
-    records: Iterable[Record],
-    *,
-    dry_run: bool = False,
-    progress: Callable[[str, int, int], None],
+    database: Database, path: Path, *, dry_run: bool = False, progress: Progress
 ) -> Report:
-    """Applies every line once. Of several companies for one satker the preferred line, else the first, wins."""
+    """Applies every line once. Of several companies for one satker the preferred line, else the first, wins.
+
+    Raises BadSource (nothing was done) and DatabaseUnavailable (what was applied stays; run again).
+    """
     report = Report(dry_run)
-    lines = _lines(records, report)
+    lines = _lines(records(path, progress, COLUMNS), report)
     lines.sort(key=lambda line: not line.preferred)
     if dry_run:
         await _try_out(database, lines, report)
         return report
     for done, line in enumerate(lines):
-        progress("importing", done, len(lines))
+        progress("writing", done, len(lines))
         await _apply_alone(database, line, report)
-    progress("importing", len(lines), len(lines))
+    progress("writing", len(lines), len(lines))
     return report
 
 
-def _lines(records: Iterable[Record], report: Report) -> list[Line]:
+def _lines(source: Iterable[Record], report: Report) -> list[Line]:
     lines: list[Line] = []
     seen: set[str] = set()
-    for record in records:
+    for record in source:
         report.read += 1
         reason = record.fault or _fault(record.values)
         if reason:

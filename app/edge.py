@@ -20,6 +20,7 @@ from app.logs import request_id
 from app.problems import (
     BodyTooLarge,
     InternalError,
+    MalformedBody,
     Problem,
     RoleNotAllowed,
     Unauthenticated,
@@ -31,6 +32,12 @@ from app.problems import (
 MAX_BODY = 16 * 1024
 OPEN = re.compile(r"/(healthz|readyz|docs|openapi\.json|static-offline-docs/.*)")
 PLAIN = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+# The docs page starts itself by a script within it; everything it loads is our own.
+DOCS_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+    "script-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 log = structlog.get_logger()
 
@@ -99,6 +106,8 @@ def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
     headers.add_vary_header("Accept-Language")
     if scope["path"].startswith("/v1"):
         headers["Cache-Control"] = "no-store"
+    if scope["path"] == "/docs":
+        headers["Content-Security-Policy"] = DOCS_POLICY
 
 
 class Gate:
@@ -131,7 +140,7 @@ class Gate:
 
 
 async def _body(headers: Headers, receive: Receive) -> bytes:
-    """The whole body, which must be JSON and small. Raises BodyTooLarge, UnsupportedMediaType."""
+    """The whole body, which must be small, JSON and UTF-8. Raises BodyTooLarge, UnsupportedMediaType, MalformedBody."""
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > MAX_BODY:
         raise BodyTooLarge
@@ -147,7 +156,17 @@ async def _body(headers: Headers, receive: Receive) -> bytes:
         r"application/([\w.+-]+\+)?json\s*(;|$)", headers.get("content-type", ""), re.IGNORECASE
     ):
         raise UnsupportedMediaType
+    if not _is_utf8(body):
+        raise MalformedBody
     return bytes(body)
+
+
+def _is_utf8(body: bytearray) -> bool:
+    """Python's JSON reader would take UTF-16 and UTF-32 too, which always have NULs where ASCII stands."""
+    try:
+        return "\0" not in body.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _replayed(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:

@@ -8,8 +8,9 @@ from pydantic_core import PydanticCustomError
 
 from app.emails import MAX_EMAIL, is_email
 
-# Control characters, line and paragraph separators, and marks that turn the direction of what follows them.
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Control characters, line and paragraph separators, marks that turn the direction of what follows them, and lone
+# surrogates, which JSON can spell but UTF-8 cannot.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PHONE = re.compile(r"(?=.*[0-9])[0-9 +()-]{8,20}")
 _POSTAL_CODE = re.compile(r"[0-9]{5}")
 

@@ -8,8 +8,10 @@ from fastapi.openapi.utils import get_openapi
 
 from app.problems import (
     BodyTooLarge,
+    CompanyChoiceRequired,
     DatabaseAway,
     InternalError,
+    LinkInProgress,
     MalformedBody,
     Problem,
     ProblemOut,
@@ -40,11 +42,13 @@ def problems(*kinds: type[Problem]) -> Responses:
 
 
 def _answer(status: int, kinds: list[type[Problem]]) -> dict[str, Any]:
-    schema = {
+    schema: dict[str, Any] = {
         "allOf": [{"$ref": "#/components/schemas/ProblemOut"}],
         "properties": {"code": {"enum": [kind.code for kind in kinds]}},
     }
-    headers = {"Retry-After": RETRY_AFTER} if status in (409, 429, 503) else {}
+    headers = _headers(status, kinds)
+    if CompanyChoiceRequired in kinds:
+        schema["properties"]["companies"] = COMPANIES
     return {
         "description": HTTPStatus(status).phrase + ": " + ", ".join(f"`{kind.code}`" for kind in kinds),
         "content": {"application/problem+json": {"schema": schema}},
@@ -52,9 +56,20 @@ def _answer(status: int, kinds: list[type[Problem]]) -> dict[str, Any]:
     }
 
 
+def _headers(status: int, kinds: list[type[Problem]]) -> dict[str, Any]:
+    if status == 401:
+        return {"WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}}}
+    return {"Retry-After": RETRY_AFTER} if status in (429, 503) or LinkInProgress in kinds else {}
+
+
 RETRY_AFTER = {
     "description": "Seconds until a retry makes sense.",
     "schema": {"type": "integer", "minimum": 1},
+}
+COMPANIES = {
+    "description": "With `company_choice_required`: the free active companies; send one as `company_id`.",
+    "type": "array",
+    "items": {"$ref": "#/components/schemas/OfferedCompanyOut"},
 }
 
 

@@ -328,15 +328,13 @@ def _field(location: Sequence[int | str]) -> str:
 @lru_cache(maxsize=256)
 def preferred_language(accept_language: str) -> Language:
     """English where `Accept-Language` (RFC 9110) puts it before Indonesian; Indonesian otherwise."""
-    weights = {"id": 0.0, "en": 0.0}
+    weights: dict[str, float] = {}
     for item in accept_language.split(","):
         tag, _, parameters = item.strip().partition(";")
         name = tag.strip().lower().partition("-")[0]
-        weight = _weight(parameters)
-        for known in ("id", "en") if name == "*" else (name,):
-            if known in weights and not (name == "*" and weights[known]):
-                weights[known] = max(weights[known], weight)
-    return "en" if weights["en"] > weights["id"] else "id"
+        weights[name] = max(weights.get(name, 0.0), _weight(parameters))
+    others = weights.get("*", 0.0)
+    return "en" if weights.get("en", others) > weights.get("id", others) else "id"
 
 
 def _weight(parameters: str) -> float:

@@ -24,6 +24,9 @@ from app.satker.view import satker
 
 router = v1_router("Satker")
 
+ETAG = {"description": "Of this whole representation; strong.", "schema": {"type": "string"}}
+LOCATION = {"description": "The satker", "schema": {"type": "string"}}
+
 
 @router.get("/satkers", operation_id="listSatkers", summary="The PP's own satkers")
 async def list_satkers(
@@ -33,7 +36,7 @@ async def list_satkers(
     is_primary: bool | None = None,
     status: Status | None = None,
     sort: Sort = "-updated_at",
-    page: Annotated[int, Query(ge=1, le=1000)] = 1,
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
     size: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> SatkerPageOut:
     async with db.reading() as reading:
@@ -51,7 +54,10 @@ async def list_satkers(
     summary="Put a catalog satker on the list",
     status_code=201,
     response_model=SatkerOut,
-    responses=problems(CatalogSatkerNotFound, SatkerAlreadyAdded, SatkerLimitReached),
+    responses={
+        201: {"headers": {"Location": LOCATION, "ETag": ETAG}},
+        **problems(CatalogSatkerNotFound, SatkerAlreadyAdded, SatkerLimitReached),
+    },
 )
 async def add_satker(db: Db, pp: Pp, body: SatkerIn) -> Response:
     async with db.begin() as tx:
@@ -65,7 +71,8 @@ async def add_satker(db: Db, pp: Pp, body: SatkerIn) -> Response:
     summary="One satker",
     response_model=SatkerOut,
     responses={
-        304: {"description": "Not changed since the `ETag` in `If-None-Match`"},
+        200: {"headers": {"ETag": ETAG}},
+        304: {"description": "Not changed since the `ETag` in `If-None-Match`", "headers": {"ETag": ETAG}},
         **problems(SatkerNotFound),
     },
 )
@@ -85,14 +92,17 @@ async def get_satker(
     operation_id="changeSatker",
     summary="Make it primary, or put another catalog satker in its place",
     response_model=SatkerOut,
-    responses=problems(
-        SatkerNotFound,
-        CatalogSatkerNotFound,
-        SatkerAlreadyAdded,
-        LinkInProgress,
-        SatkerHasMapping,
-        VersionConflict,
-    ),
+    responses={
+        200: {"headers": {"ETag": ETAG}},
+        **problems(
+            SatkerNotFound,
+            CatalogSatkerNotFound,
+            SatkerAlreadyAdded,
+            LinkInProgress,
+            SatkerHasMapping,
+            VersionConflict,
+        ),
+    },
 )
 async def change_satker(
     db: Db, pp: Pp, satker_id: str, body: SatkerPatch, if_match: Annotated[str | None, Header()] = None

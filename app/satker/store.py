@@ -116,13 +116,14 @@ async def insert_satker(
 
 
 async def change(tx: AsyncConnection, pp_id: str, row: AnyRow, catalog_id: str) -> None:
-    """Puts another catalog satker in the place of this one."""
+    """Puts another catalog satker in the place of this one; the same again only counts as a change in time."""
     await _check_catalog(tx, catalog_id)
-    own = (await tx.scalars(_OWN, {"pp_id": pp_id})).all()
-    if catalog_id != row.catalog_id:
-        if catalog_id in own:
-            raise SatkerAlreadyAdded
-        _refuse_while_linked(row)
+    if catalog_id == row.catalog_id:
+        await tx.execute(update(PpSatker).where(PpSatker.id == row.id).values(updated_at=datetime.now(UTC)))
+        return
+    if catalog_id in (await tx.scalars(_OWN, {"pp_id": pp_id})).all():
+        raise SatkerAlreadyAdded
+    _refuse_while_linked(row)
     await tx.execute(
         update(PpSatker)
         .where(PpSatker.id == row.id)

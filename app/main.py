@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -15,7 +16,7 @@ from starlette.routing import Match
 from app import health
 from app.auth import TokenReader
 
-# from app.catalog import routes as catalog
+from app.catalog import routes as catalog
 from app.crash import CrashPoint
 from app.db import Database, DatabaseUnavailable
 from app.edge import Edge, Gate
@@ -45,7 +46,6 @@ CORS_ALLOWS = [
     "If-None-Match",
     "Accept-Language",
     "X-Request-Id",
-    "Idempotency-Key",
 ]
 CORS_EXPOSES = ["ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"]
 
@@ -63,13 +63,14 @@ def create_app(
     # The last one added is the outermost: CORS sees every answer, the 500 too.
     app.add_middleware(Gate, tokens=TokenReader(settings), roles=frozenset(settings.bela_roles))
     app.add_middleware(Edge)
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=settings.cors_origins,
-        allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=CORS_ALLOWS,
-        expose_headers=CORS_EXPOSES,
-    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=CORS_ALLOWS,
+            expose_headers=CORS_EXPOSES,
+        )
     return app
 
 
@@ -89,7 +90,7 @@ def _routed() -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.openapi = lambda: app.openapi_schema or _publish(app)  # type: ignore[method-assign]
-    for module in (satker, mapping, health):
+    for module in (catalog, satker, mapping, health):
         app.include_router(module.router)
     _handle_problems(app)
     return app
@@ -156,8 +157,9 @@ def _handle_problems(app: FastAPI) -> None:
 
 def _allowed(app: FastAPI, request: Request) -> str:
     """Every method of the path; the framework names those of its first route alone."""
+    scope = {**request.scope, "root_path": ""}  # a mount has put its own prefix there
     methods: set[str] = set()
-    for route in app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            methods |= getattr(route, "methods", None) or set()
+    for route in iter_route_contexts(app.routes):
+        if route.matches(scope)[0] is not Match.NONE:
+            methods |= route.methods or {"GET", "HEAD"}  # a mount serves files
     return ", ".join(sorted(methods))

@@ -112,7 +112,7 @@ def _start(*arguments: str) -> subprocess.Popen[bytes]:
 
 
 def _await_listener(port: int, child: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         if child.poll() is not None:
             fail("a process of the demo ended at once; its reason is above")
         try:

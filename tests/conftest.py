@@ -39,16 +39,26 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A migrated database without rows, on each of the two systems."""
     if request.param == "sqlite":
-        template: Path = request.getfixturevalue("sqlite_template")
-        path: Path = request.getfixturevalue("tmp_path") / "satker.db"
-        path.write_bytes(template.read_bytes())
-        yield f"sqlite+aiosqlite:///{path}"
+        yield request.getfixturevalue("sqlite_url")
     else:
         server: Postgres = request.getfixturevalue("postgres")
         name = f"t_{secrets.token_hex(6)}"
         server.create_database(name, template="template_satker")
         yield server.url(name)
         server.drop_database(name)
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """As `database_url`, on SQLite alone: for what is the same on both."""
+    return copied(sqlite_template, tmp_path)
+
+
+def copied(template: Path, folder: Path) -> str:
+    """The URL of a copy of this SQLite database."""
+    path = folder / "satker.db"
+    path.write_bytes(template.read_bytes())
+    return f"sqlite+aiosqlite:///{path}"
 
 
 @pytest.fixture
@@ -62,6 +72,25 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def service(database_url: str, tmp_path: Path) -> AsyncIterator[Service]:
     """The service with a small catalog; `service.catalog` has the ids of its satkers."""
     async with running(database_url, tmp_path) as service:
+        service.catalog = await fill_catalog(service.database)
+        yield service
+
+
+@pytest.fixture
+async def sqlite_service(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Service]:
+    """As `service`, on SQLite alone."""
+    async with running(sqlite_url, tmp_path) as service:
+        service.catalog = await fill_catalog(service.database)
+        yield service
+
+
+@pytest.fixture(scope="module")
+async def shared_service(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Service]:
+    """One service for a module's tests that change nothing."""
+    folder = tmp_path_factory.mktemp("shared")
+    async with running(copied(sqlite_template, folder), folder) as service:
         service.catalog = await fill_catalog(service.database)
         yield service
 

@@ -15,6 +15,8 @@ from app.mbiz.sandbox import create_sandbox
 from app.settings import Settings
 from jose import jwt
 
+from tests.described import Described
+
 KEY = "k" * 40
 PP = {
     "sub": "pp-1",
@@ -113,7 +115,7 @@ async def running(database_url: str, folder: Path, **changes: Any) -> AsyncItera
     app = create_app(settings_for(database_url, **changes), mbiz_transport=wire)
     async with (
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://api", headers=bearer()
+            transport=Described(httpx.ASGITransport(app)), base_url="http://api", headers=bearer()
         ) as http,
         httpx.AsyncClient(transport=wire, base_url="http://127.0.0.1:9") as mbiz,
         app.router.lifespan_context(app),

@@ -1,0 +1,140 @@
+"""Where budgets are counted: in memory, or in a Redis that all replicas share; and the budget of all calls of a PP."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.errors import StorageError
+
+from app.problems import RateLimited
+
+MINUTE = 60
+AWAY = 5.0  # seconds that a Redis which did not answer is left alone
+SAY_EVERY = 60.0  # seconds between two log lines about it
+REDIS_TIMEOUT = 0.5
+
+log = structlog.get_logger()
+
+
+def storage_for(uri: str) -> Storage:
+    """`memory://`, or `redis://…` with memory to fall back on."""
+    if uri.startswith("memory://"):
+        return MemoryStorage()
+    redis = RedisStorage(
+        f"async+{uri}",
+        wrap_exceptions=True,
+        implementation="redispy",
+        socket_timeout=REDIS_TIMEOUT,
+        socket_connect_timeout=REDIS_TIMEOUT,
+    )
+    return Shared(redis)
+
+
+class Shared(Storage):
+    """A shared storage that budgets outlive: while it is away each process counts for itself."""
+
+    STORAGE_SCHEME = None
+
+    def __init__(self, shared: Storage) -> None:
+        super().__init__()
+        self._shared = shared
+        self._own = MemoryStorage()
+        self._away_until = 0.0
+        self._said = -math.inf
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return StorageError
+
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        return int(await self._ask("incr", key, expiry, amount))
+
+    async def get(self, key: str) -> int:
+        return int(await self._ask("get", key))
+
+    async def get_expiry(self, key: str) -> float:
+        return float(await self._ask("get_expiry", key))
+
+    async def check(self) -> bool:
+        return bool(await self._ask("check"))
+
+    async def reset(self) -> int | None:
+        count: int | None = await self._ask("reset")
+        return count
+
+    async def clear(self, key: str) -> None:
+        await self._ask("clear", key)
+
+    async def _ask(self, method: str, *arguments: Any) -> Any:
+        if time.monotonic() >= self._away_until:
+            try:
+                return await getattr(self._shared, method)(*arguments)
+            except StorageError as error:
+                self._leave_alone(error)
+        return await getattr(self._own, method)(*arguments)
+
+    def _leave_alone(self, error: StorageError) -> None:
+        now = time.monotonic()
+        self._away_until = now + AWAY
+        if now - self._said >= SAY_EVERY:
+            self._said = now
+            log.warning("budgets_not_shared", error=type(error.storage_error).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a budget: `remaining` of `limit` calls, for `reset` more seconds."""
+
+    name: str
+    limit: int
+    remaining: int
+    reset: int
+
+    def headers(self) -> dict[str, str]:
+        """As the IETF's RateLimit header fields have it."""
+        return {
+            "RateLimit-Policy": f'"{self.name}";q={self.limit};w={MINUTE}',
+            "RateLimit": f'"{self.name}";r={self.remaining};t={self.reset}',
+        }
+
+
+class CallBudget:
+    """So many calls a minute for each PP, and a tenth of that for those that ask mbizmarket.
+
+    Counted by the minute of the clock, so that one increment is all it takes; in memory that is one dictionary, which
+    is on the path of every request.
+    """
+
+    def __init__(self, per_minute: int, shared: Storage | None) -> None:
+        self._limits = {"calls": per_minute, "mbizmarket": max(1, per_minute // 10)}
+        self._shared = shared
+        self._minute = 0
+        self._counts: dict[str, int] = {}
+
+    async def spend(self, pp_id: str, *, asks_mbizmarket: bool) -> Allowance:
+        """Counts one call. Raises RateLimited when the budget of this minute is spent."""
+        allowance = await self._spend("calls", pp_id)
+        return await self._spend("mbizmarket", pp_id) if asks_mbizmarket else allowance
+
+    async def _spend(self, name: str, pp_id: str) -> Allowance:
+        minute, second = divmod(int(time.time()), MINUTE)
+        key = f"{name}/{pp_id}"
+        if self._shared is None:
+            count = self._count(key, minute)
+        else:
+            count = await self._shared.incr(f"{key}/{minute}", MINUTE)
+        limit, reset = self._limits[name], MINUTE - second
+        allowance = Allowance(name, limit, max(0, limit - count), reset)
+        if count > limit:
+            raise RateLimited(retry_after=reset, headers=allowance.headers())
+        return allowance
+
+    def _count(self, key: str, minute: int) -> int:
+        if minute != self._minute:
+            self._minute = minute
+            self._counts = {}
+        count = self._counts[key] = self._counts.get(key, 0) + 1
+        return count

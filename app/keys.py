@@ -1,0 +1,90 @@
+"""The portal's published keys (JWKS, RFC 7517), kept while they are fresh and used stale while the portal is away."""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import structlog
+
+FRESH = 300.0  # seconds that a fetched set is taken as it is
+PAUSE = 30.0  # seconds between fetches for a key id that the set does not have, or after a fetch that failed
+TIMEOUT = 3.0
+MAX_BYTES = 256 * 1024
+# One algorithm per key: what the key is says how it signs, whatever a token claims.
+ALGORITHMS = {("RSA", None): "RS256", ("EC", "P-256"): "ES256"}
+
+log = structlog.get_logger()
+
+
+class Jwks:
+    """Keys by id, each with its one `alg`. `version` changes whenever the set of keys does."""
+
+    def __init__(self, url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._url = url
+        self._client = httpx.AsyncClient(
+            timeout=TIMEOUT, trust_env=False, follow_redirects=False, transport=transport
+        )
+        self._keys: dict[str, dict[str, Any]] = {}
+        self._fresh_until = 0.0
+        self._next_try = 0.0
+        self._one_at_a_time = asyncio.Lock()
+        self.version = 0
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def find(self, kid: str) -> Mapping[str, Any] | None:
+        """The key with this id, after a fetch if the set is old or does not have it; None if there is none."""
+        if time.monotonic() < self._fresh_until and kid in self._keys:
+            return self._keys[kid]
+        async with self._one_at_a_time:
+            now = time.monotonic()
+            if (now >= self._fresh_until or kid not in self._keys) and now >= self._next_try:
+                await self._fetch()
+        return self._keys.get(kid)
+
+    async def _fetch(self) -> None:
+        self._next_try = time.monotonic() + PAUSE
+        try:
+            keys = _usable(await self._get())
+        except (httpx.HTTPError, ValueError, TypeError, TimeoutError) as error:
+            log.warning("portal_keys_unavailable", error=type(error).__name__, kept=len(self._keys))
+            return
+        self._fresh_until = time.monotonic() + FRESH
+        if keys != self._keys:
+            self._keys = keys
+            self.version += 1
+
+    async def _get(self) -> Any:
+        async with asyncio.timeout(TIMEOUT), self._client.stream("GET", self._url) as answer:
+            if answer.status_code != 200:
+                raise ValueError
+            body = bytearray()
+            async for chunk in answer.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_BYTES:
+                    raise ValueError
+        return json.loads(body)
+
+
+def _usable(document: Any) -> dict[str, dict[str, Any]]:
+    """The keys that can check signatures. Raises ValueError when there is none: such a set is a mishap."""
+    if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
+        raise ValueError
+    keys = {key["kid"]: key for key in map(_usable_key, document["keys"]) if key is not None}
+    if not keys:
+        raise ValueError
+    return keys
+
+
+def _usable_key(key: Any) -> dict[str, Any] | None:
+    if not isinstance(key, dict) or not isinstance(key.get("kid"), str) or key.get("use", "sig") != "sig":
+        return None
+    curve = key.get("crv") if key.get("kty") == "EC" else None
+    algorithm = ALGORITHMS.get((str(key.get("kty")), curve))
+    if algorithm is None or key.get("alg", algorithm) != algorithm:
+        return None
+    return {**key, "alg": algorithm}

@@ -24,12 +24,15 @@ REGISTRATIONS_PER_PP = RateLimitItemPerSecond(20, 24 * 3600, "registrations")
 
 @dataclass(slots=True)
 class Slot:
-    """A try that holds its place in the budgets; `count` keeps it when the try is over."""
+    """A try that holds its place in the budgets; `count` keeps it when the try is over, `give_back` does not."""
 
     counts: bool = field(default=False, init=False)
 
     def count(self) -> None:
         self.counts = True
+
+    def give_back(self) -> None:
+        self.counts = False
 
 
 class Throttle:
@@ -67,7 +70,12 @@ class Throttle:
         finally:
             if not slot.counts:
                 for item, key in taken:
-                    await self._storage.incr(item.key_for(key), item.get_expiry(), -1)
+                    await self._give_back(item, key)
+
+    async def _give_back(self, item: RateLimitItem, key: str) -> None:
+        """Nothing where the window has ended meanwhile: the next one must not start with a credit."""
+        if await self._storage.get(item.key_for(key)) > 0:
+            await self._storage.incr(item.key_for(key), item.get_expiry(), -1)
 
     async def _wait(self, item: RateLimitItem, key: str) -> int:
         reset = (await self._limiter.get_window_stats(item, key)).reset_time

@@ -32,7 +32,8 @@ async def end_access(tx: AsyncConnection, pp_id: str, row: AnyRow) -> None:
     held = (await tx.execute(_HOLD, {"satker_id": row.id})).one_or_none()
     if held is None:
         return
-    await tx.execute(_REVOKE, {"satker": row.id})
+    if not (await tx.execute(_REVOKE, {"satker": row.id})).rowcount:
+        return  # while this waited for the mapping, a colleague replaced it and ended every access
     await _record(tx, "access_ended", pp_id, row, held)
     if not await tx.scalar(_LEFT, {"attempt_id": held.id}):
         await tx.execute(_END, {"attempt": held.id, "now": datetime.now(UTC)})

@@ -120,8 +120,10 @@ async def _learn_account(
         return None
     async with context.database.begin() as tx:
         held = await standings.lock(tx, pp.pp_id, standing.row.id)
-        await transitions.keep(tx, held, attempt_id=live.id, company=company, account_id=account.account_id)
-    return account.account_id
+        kept = await transitions.keep(
+            tx, held, attempt_id=live.id, company=company, account_id=account.account_id
+        )
+    return account.account_id if kept else None
 
 
 async def _own_account(context: Context, pp: Pejabat, call: Call) -> Account | None:

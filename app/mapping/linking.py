@@ -182,7 +182,7 @@ async def record_refusal(context: Context, standing: Standing, problem: Problem,
     async with context.database.begin() as tx:
         await history.record(
             tx,
-            "mapped",
+            "registration" if via == "register" else "mapped",
             at=datetime.now(UTC),
             pp_id=standing.pp_id,
             satker_id=standing.row.id,

@@ -4,7 +4,8 @@ A registration is sent again only under its own reference, which cannot make a s
 to have failed is being checked, never failed.
 """
 
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,7 +21,16 @@ from app.mapping.states import CompanyUnknown, Done, Resume, Send, Wait
 from app.mbiz import errors as mbiz
 from app.mbiz.client import Call
 from app.mbiz.contract import NewRegistration, Registration
-from app.problems import CompanyAlreadyMapped, EmailTaken, LinkInProgress, Problem, SatkerAlreadyMapped
+from app.problems import (
+    CompanyAlreadyMapped,
+    CompanyChoiceRequired,
+    EmailTaken,
+    LinkInProgress,
+    NoActiveCompany,
+    Problem,
+    SatkerAlreadyMapped,
+    SatkerNotFound,
+)
 from app.throttle import Slot
 
 Outcome = Literal["made", "there", "checking"]
@@ -40,21 +50,25 @@ class Registering:
 
     async def run(self) -> Outcome:
         """The link was made by this call, was there already, or is being checked. Raises the problem otherwise."""
+        async with self.context.database.reading() as db:
+            first = standing = await standings.read(db, self.pp_id, self.satker_id)
         for _ in range(3):
-            async with self.context.database.reading() as db:
-                standing = await standings.read(db, self.pp_id, self.satker_id)
             try:
                 outcome = await self._step(standing)
             except CompanyUnknown as unknown:
                 await self._ask_company(unknown.company_id)
-                continue
+                outcome = None
             except Conflict:  # somebody was faster: look again at what is there now
-                continue
+                outcome = None
             except (LinkInProgress, SatkerAlreadyMapped) as problem:
                 await record_refusal(self.context, standing, problem, "register")
                 raise
             if outcome is not None:
                 return outcome
+            async with self.context.database.reading() as db:
+                standing = await standings.read(db, self.pp_id, self.satker_id)
+            if standing.row.catalog_id != first.row.catalog_id:
+                raise SatkerNotFound
         raise LinkInProgress(retry_after=standings.LINK_RETRY)
 
     async def _step(self, standing: Standing) -> Outcome | None:
@@ -83,24 +97,31 @@ class Registering:
             raise problem_of(error) from None
         self.active[company_id] = company is not None and company.active
 
-    async def _send_first(self, standing: Standing) -> Outcome | None:
+    def _password_tried(self) -> AbstractAsyncContextManager[Slot]:
         digest = self.context.digests.of(self.form.email)
-        throttle = self.context.throttle
-        async with (
-            throttle.registrations(self.pp_id) as sent,
-            throttle.failures(digest, self.pp_id, self.address) as failed,
-        ):
-            opened = await self._write_intent(standing, digest)
-            if opened is None:
-                return None
-            sent.count()
-            self.context.crash("after_intent")
-            return await self._send(opened, failed)
+        return self.context.throttle.failures(digest, self.pp_id, self.address)
 
-    async def _write_intent(self, before: Standing, digest: str) -> Open | None:
-        """Commits the attempt before anything is sent; one constraint lets one through per satker and per e-mail."""
+    async def _send_first(self, standing: Standing) -> Outcome | None:
+        async with AsyncExitStack() as budgets:
+            intent = await self._write_intent(standing, budgets)
+            if intent is None:
+                return None
+            self.context.crash("after_intent")
+            opened, sent, failed = intent
+            return await self._send(opened, sent, failed)
+
+    async def _write_intent(
+        self, before: Standing, budgets: AsyncExitStack
+    ) -> tuple[Open, Slot, Slot] | None:
+        """Commits the attempt before anything is sent; one constraint lets one through per satker and per e-mail.
+
+        Only who gets through takes from the budgets: of a double click, one is a try. A spent budget undoes the intent.
+        """
+        digest = self.context.digests.of(self.form.email)
         async with self.context.database.begin() as tx:
             standing = await standings.lock(tx, self.pp_id, before.row.id)
+            if standing.row.catalog_id != before.row.catalog_id:
+                raise SatkerNotFound
             judgement = await self._judge(tx, standing)
             if not isinstance(judgement, Send):
                 return None
@@ -110,9 +131,12 @@ class Registering:
             reference = await transitions.insert_calling(
                 tx, standing, digest=digest, lease_seconds=self.context.settings.lease_seconds
             )
-        return Open(reference, self.pp_id, self.satker_id, digest, 1)
+            sent = await budgets.enter_async_context(self.context.throttle.registrations(self.pp_id))
+            failed = await budgets.enter_async_context(self._password_tried())
+        return Open(reference, self.pp_id, self.satker_id, digest, 1), sent, failed
 
-    async def _send(self, opened: Open, failed: Slot) -> Outcome:
+    async def _send(self, opened: Open, sent: Slot, failed: Slot) -> Outcome:
+        sent.count()
         try:
             registration = await self.context.mbiz.register(self.call, opened.id, self.form)
         except mbiz.OutcomeUnknown:
@@ -122,6 +146,8 @@ class Registering:
             problem = problem_of(error)
             if isinstance(problem, EmailTaken):
                 failed.count()
+            if isinstance(error, mbiz.NotSent):
+                sent.give_back()
             await settling.refuse(self.context, opened, problem.code)
             raise problem from None
         return await self._conclude(opened, registration)
@@ -133,46 +159,60 @@ class Registering:
         registration = await settling.evidence(self.context, self.call.at_most(third), opened)
         if registration is not None:
             return await self._conclude(opened, registration)
-        digest = self.context.digests.of(self.form.email)
-        async with self.context.throttle.failures(digest, self.pp_id, self.address) as failed:
-            again = await settling.call_again(self.context, opened)
-            return await self._send_again(standing, again, failed) if again else None
+        async with AsyncExitStack() as budgets:
+            failed = await self._call_again(opened, budgets)
+            if failed is None:
+                return None
+            return await self._send_again(standing, replace(opened, sends=opened.sends + 1), failed)
+
+    async def _call_again(self, opened: Open, budgets: AsyncExitStack) -> Slot | None:
+        """Takes the uncertain attempt up; None when somebody else has. Only who takes it up uses the budget."""
+        slots: list[Slot] = []
+
+        async def calling(tx: AsyncConnection, standing: Standing) -> bool:
+            lease = self.context.settings.lease_seconds
+            taken = await transitions.call_again(
+                tx, standing, attempt_id=opened.id, sends=opened.sends, lease_seconds=lease
+            )
+            if taken:
+                slots.append(await budgets.enter_async_context(self._password_tried()))
+            return taken
+
+        return slots[0] if await settling.change(self.context, opened, calling) else None
 
     async def _send_again(self, standing: Standing, opened: Open, failed: Slot) -> Outcome:
         """Whatever brings no Registration leaves the row uncertain: the first send may have arrived."""
         try:
-            registration = await self.context.mbiz.register(self.call, opened.id, self.form)
-        except mbiz.OutcomeUnknown:
+            try:
+                registration = await self.context.mbiz.register(self.call, opened.id, self.form)
+            except (mbiz.NotSent, mbiz.Refused) as error:
+                problem = problem_of(error)
+                if not isinstance(problem, EmailTaken):
+                    raise problem from None
+                return await self._prove(standing, opened, failed)
+        except mbiz.MbizError:
             await settling.doubt(self.context, opened)
             return "checking"
-        except (mbiz.NotSent, mbiz.Refused) as error:
-            problem = problem_of(error)
-            if isinstance(problem, EmailTaken):
-                return await self._prove(standing, opened, failed)
+        except Problem as problem:
             await settling.doubt(self.context, opened)
-            raise problem from None
+            if not isinstance(problem, LinkInProgress | SatkerAlreadyMapped):  # those are recorded by `run`
+                await record_refusal(self.context, standing, problem, "register")
+            raise
         return await self._conclude(opened, registration)
 
     async def _prove(self, standing: Standing, opened: Open, failed: Slot) -> Outcome:
         """The e-mail is taken, perhaps by our own earlier try: the typed password tells."""
-        email = self.form.email
         try:
-            account = await self.context.mbiz.log_in(self.call, email, self.form.password)
-            proof = proof_of(self.context, account, email, "register", None, finishing=opened.id)
+            account = await self.context.mbiz.log_in(self.call, self.form.email, self.form.password)
+            proof = proof_of(self.context, account, self.form.email, "register", None, finishing=opened.id)
             return "made" if await apply_proof(self.context, standing, self.call, proof) else "there"
         except mbiz.InvalidCredentials:
             failed.count()
-            await settling.doubt(self.context, opened)
             raise EmailTaken from None
         except mbiz.AccountLocked as error:
-            await settling.doubt(self.context, opened)
             raise problem_of(error) from None
-        except mbiz.MbizError:
-            await settling.doubt(self.context, opened)
-            return "checking"
-        except Problem:
-            await settling.doubt(self.context, opened)
-            raise
+        except (CompanyChoiceRequired, NoActiveCompany):  # not for this form to ask: logging in does
+            raise EmailTaken from None
 
     async def _conclude(self, opened: Open, registration: Registration) -> Outcome:
         self.context.crash("after_upstream")

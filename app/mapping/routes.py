@@ -202,6 +202,8 @@ def _mapping(row: AnyRow) -> MappingOut:
 async def _answer(db: Db, pp: Pp, satker_id: str, status: int) -> Response:
     async with db.reading() as reading:
         mapping = _mapping(await satkers.get(reading, pp.pp_id, satker_id))
+    if mapping.status == "mapped" and status == 202:  # another request has finished it meanwhile
+        status = 200
     headers = {"Location": f"/v1/satkers/{satker_id}/mapping", "Retry-After": str(LINK_RETRY)}
     return Response(
         mapping.model_dump_json(),

@@ -6,6 +6,7 @@ since its look-up lags behind its writes. Every change is a compare-and-set; who
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -13,17 +14,19 @@ from uuid import uuid4
 
 import structlog
 from sqlalchemy import and_, bindparam, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import AnyRow, Conflict, DatabaseUnavailable, Utc
 from app.history import store as history
 from app.mapping import standing as standings
 from app.mapping import transitions
 from app.mapping.context import Context
-from app.mapping.standing import Live
+from app.mapping.standing import Live, Standing
 from app.mbiz import errors as mbiz
 from app.mbiz.client import Call
 from app.mbiz.contract import Registration
 from app.models import Attempt, CatalogSatker
+from app.problems import SatkerNotFound
 
 NOT_FOUND_TIMES = 3  # at least so often, over the grace period
 NEVER_ARRIVED = "never_arrived"
@@ -65,30 +68,37 @@ def _is_for(context: Context, opened: Open, registration: Registration) -> bool:
     return opened.digest in context.digests.all_of(registration.account.email)
 
 
+Change = Callable[[AsyncConnection, Standing], Awaitable[bool]]
+
+
+async def change(context: Context, opened: Open, transition: Change) -> bool:
+    """One transition, with the satker held. An open attempt keeps its satker: where that is gone, it was closed."""
+    try:
+        async with context.database.begin() as tx:
+            return await transition(tx, await standings.lock(tx, opened.pp_id, opened.satker_id))
+    except SatkerNotFound:
+        return False
+
+
 async def doubt(context: Context, opened: Open, actor: history.Actor = "pp") -> None:
-    async with context.database.begin() as tx:
-        standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
-        await transitions.doubt(tx, standing, attempt_id=opened.id, sends=opened.sends, actor=actor)
+    """The try has ended, and nobody knows how. A round that settles has set already when to ask next."""
+    ask_at = datetime.now(UTC) if actor == "pp" else None
+
+    async def uncertain(tx: AsyncConnection, standing: Standing) -> bool:
+        return await transitions.doubt(
+            tx, standing, attempt_id=opened.id, sends=opened.sends, ask_at=ask_at, actor=actor
+        )
+
+    await change(context, opened, uncertain)
 
 
 async def refuse(context: Context, opened: Open, failure: str) -> None:
-    async with context.database.begin() as tx:
-        standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
-        await transitions.refuse(tx, standing, attempt_id=opened.id, sends=opened.sends, failure=failure)
-
-
-async def call_again(context: Context, opened: Open) -> Open | None:
-    """The uncertain attempt under way once more, or None when somebody else has taken it up."""
-    async with context.database.begin() as tx:
-        standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
-        taken = await transitions.call_again(
-            tx,
-            standing,
-            attempt_id=opened.id,
-            sends=opened.sends,
-            lease_seconds=context.settings.lease_seconds,
+    async def refused(tx: AsyncConnection, standing: Standing) -> bool:
+        return await transitions.refuse(
+            tx, standing, attempt_id=opened.id, sends=opened.sends, failure=failure
         )
-    return Open(opened.id, opened.pp_id, opened.satker_id, opened.digest, opened.sends + 1) if taken else None
+
+    await change(context, opened, refused)
 
 
 async def conclude(
@@ -96,23 +106,26 @@ async def conclude(
 ) -> Conclusion:
     """Maps the satker to the company of a registration that is ours."""
     company, account_id = registration.company, registration.account.account_id
+
+    async def mapped(tx: AsyncConnection, standing: Standing) -> bool:
+        made = await transitions.finish(
+            tx, standing, attempt_id=opened.id, company=company, account_id=account_id, actor=actor
+        )
+        context.crash("before_commit")
+        return made
+
+    async def conflicting(tx: AsyncConnection, standing: Standing) -> bool:
+        return await transitions.conflict(
+            tx, standing, attempt_id=opened.id, company=company, account_id=account_id, actor=actor
+        )
+
     try:
-        async with context.database.begin() as tx:
-            standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
-            made = await transitions.finish(
-                tx, standing, attempt_id=opened.id, company=company, account_id=account_id, actor=actor
-            )
-            context.crash("before_commit")
-        context.crash("after_commit")
-        if made:
+        if await change(context, opened, mapped):
+            context.crash("after_commit")
             return "made"
     except Conflict:
-        async with context.database.begin() as tx:
-            standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
-            if await transitions.conflict(
-                tx, standing, attempt_id=opened.id, company=company, account_id=account_id, actor=actor
-            ):
-                return "conflict"
+        if await change(context, opened, conflicting):
+            return "conflict"
     return await _found_late(context, opened, registration)
 
 
@@ -136,11 +149,13 @@ _ATTEMPT = (
 async def ask(context: Context, call: Call, opened: Open) -> bool:
     """Asks mbizmarket once what became of an uncertain registration, and writes down what follows.
 
-    False when mbizmarket could not say.
+    False when mbizmarket is away.
     """
     await doubt(context, opened, actor="system")  # one that was left under way is uncertain from now on
     try:
         registration = await context.mbiz.find_registration(call, opened.id)
+    except mbiz.BadAnswer:
+        return True
     except mbiz.MbizError:
         return False
     if registration is None:
@@ -153,23 +168,25 @@ async def ask(context: Context, call: Call, opened: Open) -> bool:
 async def _not_found(context: Context, opened: Open) -> None:
     """Counts one "no such reference", and frees the satker when that was said often and long enough."""
     now = datetime.now(UTC)
-    async with context.database.begin() as tx:
-        standing = await standings.lock(tx, opened.pp_id, opened.satker_id)
-        counted = (
+    grace = timedelta(seconds=context.settings.settle_grace_seconds)
+
+    async def counted(tx: AsyncConnection, standing: Standing) -> bool:
+        row = (
             await tx.execute(_COUNT, {"attempt": opened.id, "sent": opened.sends, "now": now})
         ).one_or_none()
-        if counted is None or counted.not_found < NOT_FOUND_TIMES:
-            return
-        if (now - counted.not_found_since).total_seconds() >= context.settings.settle_grace_seconds:
-            await transitions.refuse(
-                tx,
-                standing,
-                attempt_id=opened.id,
-                sends=opened.sends,
-                failure=NEVER_ARRIVED,
-                actor="system",
-                ask_again_at=now + ORPHAN_EVERY,
-            )
+        if row is None or row.not_found < NOT_FOUND_TIMES or now - row.not_found_since < grace:
+            return False
+        return await transitions.refuse(
+            tx,
+            standing,
+            attempt_id=opened.id,
+            sends=opened.sends,
+            failure=NEVER_ARRIVED,
+            actor="system",
+            ask_again_at=now + ORPHAN_EVERY,
+        )
+
+    await change(context, opened, counted)
 
 
 _COUNT = (
@@ -259,13 +276,15 @@ async def _claim(context: Context, row: AnyRow, now: datetime) -> bool:
 
 
 async def _ask_row(context: Context, row: AnyRow) -> bool:
-    """False when mbizmarket could not say."""
+    """False when mbizmarket is away."""
     opened = Open(row.id, row.pp_id, row.satker_id, row.email_digest, row.sends)
     call = Call.within(context.settings.mbiz_deadline_seconds / 3, f"settle-{uuid4().hex}")
     if row.state != "refused":
         return await ask(context, call, opened)
     try:
         registration = await context.mbiz.find_registration(call, opened.id)
+    except mbiz.BadAnswer:
+        return True
     except mbiz.MbizError:
         return False
     if registration and _is_for(context, opened, registration):

@@ -160,9 +160,9 @@ def judge_registration(
 
 
 def _same(standing: Standing, digests: Collection[str]) -> bool:
-    """Whether the live attempt is this PP's own registration of the same address."""
+    """Whether the live attempt is this PP's own registration of the same address, also from before a re-adding."""
     live = standing.live
-    return live is not None and live.satker_id == standing.row.id and live.email_digest in digests
+    return live is not None and live.pp_id == standing.pp_id and live.email_digest in digests
 
 
 def _join(proof: Proof, live: Live) -> Company:

@@ -92,6 +92,7 @@ async def call_again(
             sends=sends + 1,
             lease_until=lease,
             ask_at=lease,
+            asks=0,
             not_found=0,
             not_found_since=None,
         )
@@ -101,10 +102,16 @@ async def call_again(
 
 
 async def doubt(
-    tx: AsyncConnection, standing: Standing, *, attempt_id: str, sends: int, actor: history.Actor
+    tx: AsyncConnection,
+    standing: Standing,
+    *,
+    attempt_id: str,
+    sends: int,
+    ask_at: datetime | None,
+    actor: history.Actor,
 ) -> bool:
-    """calling → uncertain: nobody knows whether mbizmarket has it."""
-    values = {"state": "uncertain", "lease_until": None, "ask_at": datetime.now(UTC), "asks": 0}
+    """calling → uncertain: nobody knows whether mbizmarket has it. It is asked at `ask_at`, or when it was to be."""
+    values = {"state": "uncertain", "lease_until": None, **({"ask_at": ask_at} if ask_at else {})}
     if not await _leave(tx, attempt_id, ("calling",), sends, values):
         return False
     await _record(tx, standing, "registration", attempt_id, via="register", outcome="uncertain", actor=actor)

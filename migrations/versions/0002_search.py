@@ -21,7 +21,7 @@ SEARCH = {
         "CREATE INDEX search_catalog_satker_code ON catalog_satker (klpd_code, lower(code))",
     ),
     "sqlite": (
-        "CREATE INDEX search_catalog_satker ON catalog_satker (klpd_code, name, id, search, code, kd_satker) "
+        "CREATE INDEX search_catalog_satker ON catalog_satker (klpd_code, name, id, search, code, kd_satker, active) "
         "WHERE active = 1",
     ),
 }

@@ -139,6 +139,7 @@ class Attempt(Base):
             sqlite_where=text("ask_at IS NOT NULL"),
             postgresql_where=text("ask_at IS NOT NULL"),
         ),
+        Index("ix_attempt_state_created_at_id", "state", "created_at", "id"),
     )
 
 
@@ -176,7 +177,7 @@ class History(Base):
     at: Mapped[datetime]
     event: Mapped[str]
     actor: Mapped[str]  # pp, operator or system
-    actor_pp_id: Mapped[str | None]  # the PP who did it, where a PP did
+    actor_pp_id: Mapped[str | None]  # the PP or the operator who did it, where one with a token did
     pp_id: Mapped[str]  # whose satker it was about
     satker_id: Mapped[str | None]
     satker_name: Mapped[str | None]
@@ -190,8 +191,18 @@ class History(Base):
 
     __table_args__ = (
         Index("ix_history_pp_id_id", "pp_id", "id"),
+        Index("ix_history_pp_id_satker_id_id", "pp_id", "satker_id", "id"),
         Index("ix_history_attempt_id_id", "attempt_id", "id"),
     )
+
+
+class Forgetting(Base):
+    """Whose history rows may be given a pseudonym. A row never outlives its transaction; the trigger looks here."""
+
+    __tablename__ = "forgetting"
+
+    pp_id: Mapped[str] = mapped_column(primary_key=True)
+    pseudonym: Mapped[str]
 
 
 name_unique(Base.metadata)

@@ -15,21 +15,49 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# History is only ever added to; the database itself says so.
+# History is only ever added to; the database itself says so. Forgetting a PP is the exception: while `forgetting` holds
+# their id (within one transaction), it may become the pseudonym given there, and the request's id may go. Nothing else.
+FINAL = (
+    "id at event actor satker_id satker_name attempt_id company_id company_name via outcome reason".split()
+)
+FORGETS = """EXISTS (SELECT 1 FROM forgetting WHERE forgetting.pp_id IN (OLD.pp_id, OLD.actor_pp_id)
+    AND NEW.pp_id = CASE OLD.pp_id WHEN forgetting.pp_id THEN forgetting.pseudonym ELSE OLD.pp_id END
+    AND NEW.actor_pp_id {same}
+        CASE OLD.actor_pp_id WHEN forgetting.pp_id THEN forgetting.pseudonym ELSE OLD.actor_pp_id END
+    AND (NEW.request_id IS NULL OR NEW.request_id {same} OLD.request_id)
+    AND ({new}) {same} ({old}))"""
+
+
+def forgets(same: str) -> str:
+    """`same` is how the database says that two values are equal or both null."""
+    new, old = (", ".join(f"{row}.{column}" for column in FINAL) for row in ("NEW", "OLD"))
+    return FORGETS.format(same=same, new=new, old=old)
+
+
 TRIGGERS = {
     "postgresql": (
-        """CREATE FUNCTION history_is_final() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RAISE EXCEPTION 'history is final'; END $$""",
+        f"""CREATE FUNCTION history_is_final() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN
+            IF TG_OP = 'UPDATE' THEN
+                IF {forgets("IS NOT DISTINCT FROM")} THEN RETURN NEW; END IF;
+            END IF;
+            RAISE EXCEPTION 'history is final'
+                USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'history_is_final';
+        END $$""",
         "CREATE TRIGGER history_is_final BEFORE UPDATE OR DELETE ON history "
         "FOR EACH ROW EXECUTE FUNCTION history_is_final()",
         "CREATE TRIGGER history_is_kept BEFORE TRUNCATE ON history "
         "FOR EACH STATEMENT EXECUTE FUNCTION history_is_final()",
     ),
     "sqlite": (
-        "CREATE TRIGGER history_is_final BEFORE UPDATE ON history "
-        "BEGIN SELECT RAISE(ABORT, 'history is final'); END",
+        f"CREATE TRIGGER history_is_final BEFORE UPDATE ON history WHEN NOT {forgets('IS')} "
+        "BEGIN SELECT RAISE(ABORT, 'history_is_final'); END",
         "CREATE TRIGGER history_is_kept BEFORE DELETE ON history "
-        "BEGIN SELECT RAISE(ABORT, 'history is final'); END",
+        "BEGIN SELECT RAISE(ABORT, 'history_is_final'); END",
+        # INSERT OR REPLACE would delete the old row without asking the trigger above.
+        "CREATE TRIGGER history_is_new BEFORE INSERT ON history "
+        "WHEN EXISTS (SELECT 1 FROM history WHERE id = NEW.id) "
+        "BEGIN SELECT RAISE(ABORT, 'history_is_final'); END",
     ),
 }
 
@@ -63,6 +91,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_history_attempt_id_id", "history", ["attempt_id", "id"])
     op.create_index("ix_history_pp_id_id", "history", ["pp_id", "id"])
+    op.create_index("ix_history_pp_id_satker_id_id", "history", ["pp_id", "satker_id", "id"])
+    op.create_table(
+        "forgetting",
+        sa.Column("pp_id", TEXT, nullable=False),
+        sa.Column("pseudonym", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("pp_id", name=op.f("pk_forgetting")),
+    )
 
     op.create_table(
         "klpd",
@@ -132,6 +167,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("ask_at IS NOT NULL"),
         postgresql_where=sa.text("ask_at IS NOT NULL"),
     )
+    op.create_index("ix_attempt_state_created_at_id", "attempt", ["state", "created_at", "id"])
     op.create_index(
         "uq_attempt_live_satker",
         "attempt",
@@ -202,5 +238,6 @@ def downgrade() -> None:
     for table in ("imported_line", "access", "pp_satker", "attempt", "catalog_satker", "klpd"):
         op.drop_table(table)
     op.drop_table("history")
+    op.drop_table("forgetting")
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP FUNCTION history_is_final")

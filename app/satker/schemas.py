@@ -1,9 +1,9 @@
 """The PP's own satkers, as they are sent and answered."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.fields import In, OpaqueId
@@ -57,13 +57,18 @@ def _may_be_absent(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
+def _not_a_number(value: object) -> object:
+    """pydantic takes 1 and 1.0 for true."""
+    return None if isinstance(value, int | float) and value is not True else value
+
+
 _ABSENT: Any = Field(default=None, json_schema_extra=_may_be_absent)
 
 
 class SatkerPatch(In):
     """At least one of the two. A primary satker is replaced by making another one primary, so only true is taken."""
 
-    is_primary: Literal[True] = _ABSENT
+    is_primary: Annotated[Literal[True], BeforeValidator(_not_a_number)] = _ABSENT
     catalog_id: OpaqueId = _ABSENT
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ from app.crash import CrashPoint
 from app.db import Database, DatabaseUnavailable
 from app.edge import Edge, Gate
 from app.emails import Digests
+from app.history import routes as history
 from app.mapping import routes as mapping
 from app.mapping.context import Context
 from app.mapping.settling import keep_settling
@@ -90,7 +91,7 @@ def _routed() -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.openapi = lambda: app.openapi_schema or _publish(app)  # type: ignore[method-assign]
-    for module in (catalog, satker, mapping, health):
+    for module in (catalog, satker, mapping, history, health):
         app.include_router(module.router)
     _handle_problems(app)
     return app

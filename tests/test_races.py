@@ -1,0 +1,270 @@
+"""Many at once, on both databases: one account at mbizmarket, one winner, no 5xx, and every promise kept."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from app.mapping import settling
+from app.mbiz.sandbox import create_sandbox
+from app.models import CatalogSatker
+from sqlalchemy import insert
+
+from tests.invariants import violations
+from tests.mapping.people import close_company, end_leases, person, said
+from tests.mapping.wires import Held, serving
+from tests.service import Service
+
+pytestmark = pytest.mark.anyio
+
+MANY = 16
+MAPPED, JOINED_IN = (201, "mapped"), (200, "mapped")
+CHECKING, IN_PROGRESS = (202, "checking"), (409, "link_in_progress")
+
+
+@pytest.fixture
+def wire(tmp_path: Path) -> Held:
+    """To a sandbox mbizmarket; no registration gets through before `send` is set."""
+    market = create_sandbox(tmp_path / "mbiz.db", client_id="satu-pp", client_secret="client-secret")
+    return Held(httpx.ASGITransport(market))
+
+
+@pytest.fixture
+async def market(database_url: str, wire: Held) -> AsyncIterator[Service]:
+    """The service over that wire."""
+    async with serving(database_url, wire) as service:
+        yield service
+        assert [] == await violations(service.database, await service.truth())
+
+
+async def more_satkers(service: Service, count: int) -> list[str]:
+    """Catalog satkers that no other round has touched."""
+    ids = [uuid4().hex for _ in range(count)]
+    common = {"klpd_code": "K1", "code": None, "active": True}
+    rows = [{"id": each, "name": each, "kd_satker": each, "search": each, **common} for each in ids]
+    async with service.database.begin() as tx:
+        await tx.execute(insert(CatalogSatker), rows)
+    return ids
+
+
+def outcomes(answers: Sequence[httpx.Response]) -> Counter[tuple[int, str]]:
+    return Counter(map(said, answers))
+
+
+async def made(service: Service) -> int:
+    """How many accounts mbizmarket has made for us."""
+    return len((await service.truth())["registrations"])
+
+
+async def all_but_one(calls: Sequence[asyncio.Task[httpx.Response]]) -> list[httpx.Response]:
+    """The answers of all that do not wait for mbizmarket."""
+    waiting = set(calls)
+    while len(waiting) > 1:
+        _, waiting = await asyncio.wait(waiting, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    return [call.result() for call in calls if call.done()]
+
+
+@pytest.mark.parametrize("people", [1, MANY])
+async def test_registering_one_satker_with_many_emails_at_once(
+    market: Service, wire: Held, people: int
+) -> None:
+    """One tab or one PP wins; the others are told at once that it is being worked on; one account is made."""
+    for turn, catalog_id in enumerate(await more_satkers(market, 10)):
+        wire.send.clear()
+        numbers = range(turn * MANY, turn * MANY + people)
+        who = [await person(market, number, catalog_id) for number in numbers] * (MANY // people)
+        emails = (f"{turn}-{n}@baru.example" for n in range(MANY))
+        calls = [asyncio.create_task(each.register(email)) for each, email in zip(who, emails, strict=True)]
+        refused = await all_but_one(calls)
+        wire.send.set()
+        assert {IN_PROGRESS: MANY - 1} == outcomes(refused)
+        assert {MAPPED: 1, IN_PROGRESS: MANY - 1} == outcomes(await asyncio.gather(*calls))
+        assert turn + 1 == await made(market)
+
+
+async def test_registering_with_one_email_many_times_at_once(market: Service, wire: Held) -> None:
+    """A double click, sixteen fold: one account, and every answer is that it is done or under way."""
+    for turn, catalog_id in enumerate(await more_satkers(market, 5)):
+        wire.send.clear()
+        who = await person(market, turn, catalog_id)
+        calls = [asyncio.create_task(who.register(f"Sama-{turn}@baru.example")) for _ in range(MANY)]
+        others = await all_but_one(calls)
+        wire.send.set()
+        assert {CHECKING: MANY - 1} == outcomes(others)
+        assert {CHECKING: MANY - 1, MAPPED: 1} == outcomes(await asyncio.gather(*calls))
+        assert turn + 1 == await made(market)
+
+
+async def test_registering_with_one_email_many_times_as_it_comes(service: Service) -> None:
+    """The same with nobody held up: whoever comes late finds it mapped."""
+    for turn, catalog_id in enumerate(await more_satkers(service, 5)):
+        who = await person(service, turn, catalog_id)
+        calls = (who.register(f"sama-{turn}@baru.example") for _ in range(MANY))
+        answers = outcomes(await asyncio.gather(*calls))
+        assert {MAPPED, JOINED_IN, CHECKING} >= answers.keys()
+        assert answers[MAPPED] == 1
+        assert turn + 1 == await made(service)
+    await check(service)
+
+
+@pytest.mark.parametrize("lag", [0, 60])
+async def test_repeating_an_uncertain_registration_many_times_at_once(service: Service, lag: int) -> None:
+    """The lost answer is found, or else sent for again, by many tabs together: one account, and it ends mapped."""
+    for turn, catalog_id in enumerate(await more_satkers(service, 4)):
+        who = await person(service, turn, catalog_id)
+        if lag:
+            await service.fault("register", "lag", seconds=lag)
+        assert CHECKING == said(await who.register(f"lost+{turn}@baru.example"))
+        calls = (who.register(f"lost+{turn}@baru.example") for _ in range(MANY))
+        answers = outcomes(await asyncio.gather(*calls))
+        assert {MAPPED, JOINED_IN, CHECKING} >= answers.keys()
+        assert answers[MAPPED] == 1
+        assert turn + 1 == await made(service)
+    await check(service)
+
+
+async def test_registering_one_email_for_many_satkers_at_once(market: Service, wire: Held) -> None:
+    """An e-mail is registered for one satker at a time, whoever asks."""
+    for turn in range(4):
+        wire.send.clear()
+        places = enumerate(await more_satkers(market, 8))
+        who = [await person(market, turn * 8 + n % 2, catalog_id) for n, catalog_id in places]
+        calls = [asyncio.create_task(each.register(f"satu-{turn}@baru.example")) for each in who]
+        refused = await all_but_one(calls)
+        wire.send.set()
+        assert {IN_PROGRESS: 7} == outcomes(refused)
+        assert {IN_PROGRESS: 7, MAPPED: 1} == outcomes(await asyncio.gather(*calls))
+
+
+async def test_two_pps_logging_in_with_their_own_companies_at_once(service: Service) -> None:
+    """One satker gets one company; whoever comes second is refused without a name."""
+    for turn, catalog_id in enumerate(await more_satkers(service, 6)):
+        emails = [f"akun{n}-{turn}@lain.example" for n in (0, 1)]
+        for email in emails:
+            await service.make_account(email, f"PT {email}")
+        who = [await person(service, n, catalog_id) for n in (0, 1)]
+        answers = await asyncio.gather(*(who[n].log_in(emails[n]) for n in (0, 1)))
+        assert {MAPPED: 1, (409, "satker_already_mapped"): 1} == outcomes(answers)
+    await check(service)
+
+
+async def test_two_pps_logging_in_with_one_company_at_once(service: Service) -> None:
+    """Colleagues who map the same satker together both get in: one maps, the other joins."""
+    for turn, catalog_id in enumerate(await more_satkers(service, 6)):
+        await service.make_account(f"akun-{turn}@lain.example", f"PT {turn}")
+        who = [await person(service, n, catalog_id) for n in (0, 1)]
+        answers = await asyncio.gather(*(each.log_in(f"akun-{turn}@lain.example") for each in who))
+        assert {MAPPED: 2} == outcomes(answers)
+    await check(service)
+
+
+async def test_mapping_one_company_to_two_satkers_at_once(service: Service) -> None:
+    """One satker gets it, the other is told that it is taken; nobody gets a 500."""
+    for turn in range(6):
+        await service.make_account(f"akun-{turn}@lain.example", f"PT {turn}")
+        places = enumerate(await more_satkers(service, 2))
+        who = [await person(service, n, catalog_id) for n, catalog_id in places]
+        answers = await asyncio.gather(*(each.log_in(f"akun-{turn}@lain.example") for each in who))
+        assert {MAPPED: 1, (409, "company_already_mapped"): 1} == outcomes(answers)
+    await check(service)
+
+
+async def test_joining_while_the_last_access_ends(service: Service) -> None:
+    """Who joins gets a mapping that lives: the old one in time, or a new one; nobody keeps one that ended."""
+    await service.make_account("bersama@lain.example", "PT Bersama")
+    for catalog_id in await more_satkers(service, 6):
+        who = [await person(service, n, catalog_id) for n in range(4)]
+        assert MAPPED == said(await who[0].log_in("bersama@lain.example"))
+        joins = (each.log_in("bersama@lain.example") for each in who[1:])
+        answers = await asyncio.gather(who[0].unlink(), *joins)
+        assert {(204, ""): 1, MAPPED: 3} == outcomes(answers)
+        await check(service)
+        assert {(204, ""): 3} == outcomes(await asyncio.gather(*(each.unlink() for each in who[1:])))
+        await check(service)
+
+
+async def test_replacing_a_closed_company_while_colleagues_leave_and_join(service: Service) -> None:
+    """The old mapping ends once, whoever ends it, and with it every access; each is told once in the history."""
+    for turn, catalog_id in enumerate(await more_satkers(service, 8)):
+        old = await service.make_account(f"lama-{turn}@lain.example", "PT Lama")
+        await service.make_account(f"baru-{turn}@lain.example", "PT Baru")
+        who = [await person(service, n, catalog_id) for n in range(3)]
+        for each in who[:2]:
+            assert MAPPED == said(await each.log_in(old["email"]))
+        await close_company(service, old["companies"][0]["company_id"])
+        replaced, left, joined = await asyncio.gather(
+            who[0].log_in(f"baru-{turn}@lain.example"), who[1].unlink(), who[2].log_in(old["email"])
+        )
+        assert [MAPPED, (204, "")] == [said(replaced), said(left)]
+        assert said(joined) in [MAPPED, (409, "satker_already_mapped")]
+        await check(service)
+
+
+async def test_removing_the_satker_while_registering_it(service: Service) -> None:
+    """Either the registration holds the satker, or the satker is gone and nothing was sent."""
+    for turn, catalog_id in enumerate(await more_satkers(service, 10)):
+        who = await person(service, turn, catalog_id)
+        before = await made(service)
+        calls = [who.register(f"hapus-{turn}@baru.example"), who.remove(unlink=True)]
+        answers = outcomes(await asyncio.gather(*(calls if turn % 2 else calls[::-1])))
+        if answers[404, "satker_not_found"]:
+            assert {(404, "satker_not_found"): 1, (204, ""): 1} == answers
+            assert before == await made(service)
+        else:
+            assert answers[MAPPED] or answers[JOINED_IN]
+            assert {MAPPED, IN_PROGRESS, (204, "")} >= answers.keys()
+    await check(service)
+
+
+async def test_settling_from_everywhere_while_the_request_is_under_way(market: Service, wire: Held) -> None:
+    """A lease that ran out too early lets four settles race the live request: one question, one mapping."""
+    wire.send.set()
+    for turn, catalog_id in enumerate(await more_satkers(market, 4)):
+        wire.waiting.clear()
+        wire.answer.clear()
+        who = await person(market, turn, catalog_id)
+        live = asyncio.create_task(who.register(f"balap-{turn}@baru.example"))
+        await wire.waiting.wait()
+        assert 1 == await end_leases(market.database)
+        rounds = asyncio.gather(*(settling.settle(market.context) for _ in range(4)))
+        wire.answer.set()
+        assert 1 >= sum(await rounds)
+        assert said(await live) in (MAPPED, JOINED_IN)
+        assert turn + 1 == await made(market)
+
+
+async def test_settling_from_everywhere_at_once(service: Service) -> None:
+    """Four rounds ask about each registration once, and together finish them all."""
+    who = [
+        await person(service, turn, catalog_id)
+        for turn, catalog_id in enumerate(await more_satkers(service, 4))
+    ]
+    for turn, each in enumerate(who):
+        assert CHECKING == said(await each.register(f"lost+{turn}@baru.example"))
+    assert 4 == sum(await asyncio.gather(*(settling.settle(service.context) for _ in range(4))))
+    assert ["mapped"] * 4 == [await each.status() for each in who]
+    await check(service)
+
+
+async def test_settling_while_the_person_tries_again(service: Service) -> None:
+    """A repeat, a log in and a settle meet over one lost answer: it is mapped once."""
+    for turn, catalog_id in enumerate(await more_satkers(service, 3)):
+        who = await person(service, turn, catalog_id)
+        assert CHECKING == said(await who.register(f"lost+{turn}@baru.example"))
+        again, inside, asked = await asyncio.gather(
+            who.register(f"lost+{turn}@baru.example"),
+            who.log_in(f"lost+{turn}@baru.example"),
+            settling.settle(service.context),
+        )
+        assert said(again) in (MAPPED, JOINED_IN, CHECKING)
+        assert said(inside) in (MAPPED, JOINED_IN, IN_PROGRESS)
+        assert asked in (0, 1)
+        assert "mapped" == await who.status()
+    await check(service)
+
+
+async def check(service: Service) -> None:
+    assert [] == await violations(service.database, await service.truth())

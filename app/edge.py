@@ -6,7 +6,7 @@ token and the body, so that refusals come in one order whatever the route: 401, 
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from traceback import extract_tb
 from uuid import uuid4
 
@@ -15,12 +15,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.address import Network, client_address
 from app.auth import Pejabat, TokenReader
+from app.budgets import CallBudget
 from app.logs import request_id
 from app.problems import (
     BodyTooLarge,
     InternalError,
     MalformedBody,
+    NotFound,
     Problem,
     RoleNotAllowed,
     Unauthenticated,
@@ -30,7 +33,10 @@ from app.problems import (
 )
 
 MAX_BODY = 16 * 1024
+WITH_BODY = ("POST", "PUT", "PATCH")  # what comes with other methods is not looked at
 OPEN = re.compile(r"/(healthz|readyz|docs|openapi\.json|static-offline-docs/.*)")
+ASKS_MBIZMARKET = re.compile(r"/(entry|mbiz-account|mapping/(confirm|login|register))$")
+ADMIN, ADMIN_SCOPE = "/v1/admin/", "mappings:admin"
 PLAIN = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 # The docs page starts itself by a script within it; everything it loads is our own.
@@ -106,15 +112,26 @@ def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
     headers.add_vary_header("Accept-Language")
     if scope["path"].startswith("/v1"):
         headers["Cache-Control"] = "no-store"
+    if "allowance" in scope["state"]:
+        headers.update(scope["state"]["allowance"].headers())
     if scope["path"] == "/docs":
         headers["Content-Security-Policy"] = DOCS_POLICY
 
 
 class Gate:
-    def __init__(self, app: ASGIApp, tokens: TokenReader, roles: frozenset[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        tokens: TokenReader,
+        roles: frozenset[str],
+        calls: CallBudget,
+        proxies: Sequence[Network],
+    ) -> None:
         self.app = app
         self.tokens = tokens
         self.roles = roles
+        self.calls = calls
+        self.proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or OPEN.fullmatch(scope["path"]):
@@ -122,21 +139,33 @@ class Gate:
             return
         headers = Headers(scope=scope)
         try:
-            scope["state"]["pejabat"] = self._pejabat(headers)
-            body = await _body(headers, receive)
+            await self._admit(scope, headers)
+            if scope["method"] in WITH_BODY:
+                receive = _replayed(await _body(headers, receive), receive)
         except Problem as problem:
             await respond(problem, HTTPConnection(scope))(scope, receive, send)
         else:
-            await self.app(scope, _replayed(body, receive), send)
+            await self.app(scope, receive, send)
 
-    def _pejabat(self, headers: Headers) -> Pejabat:
+    async def _admit(self, scope: Scope, headers: Headers) -> None:
+        """Raises Unauthenticated, RoleNotAllowed, NotFound (admin paths, for others), RateLimited."""
+        state = scope["state"]
+        pejabat = state["pejabat"] = await self._pejabat(headers)
+        if scope["path"].startswith(ADMIN):
+            if ADMIN_SCOPE not in pejabat.scopes:
+                raise NotFound
+        elif pejabat.role not in self.roles:
+            raise RoleNotAllowed
+        asks = ASKS_MBIZMARKET.search(scope["path"]) is not None
+        state["allowance"] = await self.calls.spend(pejabat.pp_id, asks_mbizmarket=asks)
+        peer = scope["client"][0] if scope.get("client") else "unknown"
+        state["address"] = client_address(peer, ",".join(headers.getlist("x-forwarded-for")), self.proxies)
+
+    async def _pejabat(self, headers: Headers) -> Pejabat:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated
-        pejabat = self.tokens.read(token.strip())
-        if pejabat.role not in self.roles:
-            raise RoleNotAllowed
-        return pejabat
+        return await self.tokens.read(token.strip())
 
 
 async def _body(headers: Headers, receive: Receive) -> bytes:

@@ -58,6 +58,13 @@ def _postal_code(text: str) -> str:
     return text
 
 
+def _spellable(secret: SecretStr) -> SecretStr:
+    """JSON can spell lone surrogates, UTF-8 cannot; any other text is forwarded as it is."""
+    if re.search(r"[\ud800-\udfff]", secret.get_secret_value()):
+        raise _no("invalid")
+    return secret
+
+
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain), AfterValidator(_not_empty)]
 OpaqueId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
 Query = Annotated[str, Field(max_length=100), AfterValidator(_plain)]
@@ -76,4 +83,4 @@ PostalCode = Annotated[
     Field(json_schema_extra={"pattern": "^[0-9]{5}$"}, examples=["10110"]),
     AfterValidator(_postal_code),
 ]
-Password = Annotated[SecretStr, Field(min_length=1, max_length=256)]
+Password = Annotated[SecretStr, Field(min_length=1, max_length=256), AfterValidator(_spellable)]

@@ -1,10 +1,11 @@
 """Who is calling: the portal's JWT. The only user of python-jose, which checks signatures here and nothing else."""
 
+import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 from jose import jwk, jws
 from jose.exceptions import JOSEError
@@ -12,10 +13,13 @@ from jose.utils import base64url_decode, base64url_encode
 
 from app.emails import is_email
 from app.fields import CONTROL
+from app.keys import Jwks
 from app.problems import Unauthenticated
 from app.settings import Settings
 
 LEEWAY = 30  # seconds
+VERIFIED_FOR = 60  # seconds that a verified token is remembered, never past its exp
+MAX_VERIFIED = 10_000
 MAX_TOKEN = 8192  # characters
 
 
@@ -38,29 +42,103 @@ class Pejabat:
         return self.email if self.email_verified else None
 
 
-class TokenReader:
-    """Reads bearer tokens signed with the portal's one key, by its one algorithm."""
+class Key(NamedTuple):
+    """A key with the one algorithm that it is used by."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._algorithm = settings.bela_jwt_algorithm
-        self._key = jwk.construct(settings.bela_jwt_key.get_secret_value(), self._algorithm)
+    key: Any
+    algorithm: str
+
+
+class PinnedKey:
+    """The one key of the settings, for tokens with any key id or none."""
+
+    version = 0
+
+    def __init__(self, key: str, algorithm: str) -> None:
+        self._key = Key(jwk.construct(key, algorithm), algorithm)
+
+    async def find(self, _kid: object) -> Key:
+        return self._key
+
+
+class PublishedKeys:
+    """The portal's JWKS: a token names its key, and the key its algorithm."""
+
+    def __init__(self, jwks: Jwks) -> None:
+        self._jwks = jwks
+        self._made: dict[str, Key] = {}
+        self._made_of = 0
+
+    @property
+    def version(self) -> int:
+        return self._jwks.version
+
+    async def find(self, kid: object) -> Key:
+        if not isinstance(kid, str):
+            raise TypeError
+        found = await self._jwks.find(kid)
+        if found is None:
+            raise KeyError
+        if self._made_of != self.version:
+            self._made, self._made_of = {}, self.version
+        if kid not in self._made:
+            self._made[kid] = Key(jwk.construct(dict(found)), found["alg"])
+        return self._made[kid]
+
+
+@dataclass(slots=True)
+class _Verified:
+    """Tokens that were good a moment ago, by digest: checking a signature costs as much as the rest of a read."""
+
+    version: int = 0
+    tokens: dict[bytes, tuple[Pejabat, float]] = field(default_factory=dict)
+
+    def get(self, digest: bytes, version: int) -> Pejabat | None:
+        if version != self.version:  # a key was added or taken back
+            self.tokens, self.version = {}, version
+        pejabat, until = self.tokens.get(digest, (None, 0.0))
+        return pejabat if time.time() < until else None
+
+    def put(self, digest: bytes, pejabat: Pejabat, expires: float) -> None:
+        self.tokens.pop(digest, None)
+        if len(self.tokens) >= MAX_VERIFIED:
+            del self.tokens[next(iter(self.tokens))]
+        self.tokens[digest] = (pejabat, min(expires, time.time() + VERIFIED_FOR))
+
+
+class TokenReader:
+    """Reads bearer tokens signed with the portal's keys."""
+
+    def __init__(self, settings: Settings, jwks: Jwks | None = None) -> None:
+        self._keys = PublishedKeys(jwks) if jwks else _pinned(settings)
+        self._verified = _Verified()
         self._issuer = settings.bela_issuer
         self._audience = settings.bela_audience
         self._vouched = settings.bela_email_is_verified
 
-    def read(self, token: str) -> Pejabat:
+    async def read(self, token: str) -> Pejabat:
         """The PP of a valid token. Raises Unauthenticated, the same for every fault."""
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._verified.get(digest, self._keys.version)
+        if known is not None:
+            return known
         try:
-            claims = self._claims(token)
+            claims = await self._claims(token)
             self._check(claims)
-            return self._pejabat(claims)
+            pejabat = self._pejabat(claims)
         except (JOSEError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             raise Unauthenticated from None
+        self._verified.put(digest, pejabat, _instant(claims["exp"]))
+        return pejabat
 
-    def _claims(self, token: str) -> dict[str, Any]:
-        if len(token) > MAX_TOKEN or not _canonical(token) or "crit" in jws.get_unverified_header(token):
+    async def _claims(self, token: str) -> dict[str, Any]:
+        if len(token) > MAX_TOKEN or not _canonical(token):
             raise ValueError
-        claims = json.loads(jws.verify(token, self._key, algorithms=[self._algorithm]))
+        header = jws.get_unverified_header(token)
+        if "crit" in header:
+            raise ValueError
+        key = await self._keys.find(header.get("kid"))
+        claims = json.loads(jws.verify(token, key.key, algorithms=[key.algorithm]))
         if not isinstance(claims, dict):
             raise TypeError
         return claims
@@ -98,6 +176,12 @@ class TokenReader:
         )
 
 
+def _pinned(settings: Settings) -> PinnedKey:
+    if settings.bela_jwt_key is None or settings.bela_jwt_algorithm is None:
+        raise ValueError("neither a key nor a JWKS is set")
+    return PinnedKey(settings.bela_jwt_key.get_secret_value(), settings.bela_jwt_algorithm)
+
+
 def sign_token(settings: Settings, claims: dict[str, Any], *, hours: float) -> str:
     """A token as the portal would sign it, for development: only with HS256 is the key that checks one that signs."""
     now = int(time.time())
@@ -108,6 +192,8 @@ def sign_token(settings: Settings, claims: dict[str, Any], *, hours: float) -> s
         "exp": now + int(hours * 3600),
         **claims,
     }
+    if settings.bela_jwt_key is None:
+        raise ValueError("only a pinned key can sign")
     return jws.sign(whole, settings.bela_jwt_key.get_secret_value(), algorithm="HS256")
 
 

@@ -36,7 +36,7 @@ def _call(request: Request) -> Call:
 
 
 def _address(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
+    return cast(str, request.state.address)
 
 
 def known_query_only(request: Request) -> None:

@@ -15,6 +15,7 @@ from app.problems import (
     MalformedBody,
     Problem,
     ProblemOut,
+    RateLimited,
     RoleNotAllowed,
     Unauthenticated,
     UnsupportedMediaType,
@@ -27,7 +28,7 @@ ABOUT = (
     "Ties each satker of a pejabat pengadaan (PP) to one mbizmarket company. The portal keeps a PP's list of satkers "
     "here, asks `entry` what to show when one is picked, and follows its `next_step`."
 )
-EVERYWHERE = (Unauthenticated, RoleNotAllowed, ValidationFailed, InternalError, DatabaseAway)
+EVERYWHERE = (Unauthenticated, RoleNotAllowed, ValidationFailed, RateLimited, InternalError, DatabaseAway)
 WITH_BODY = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
 
 Responses = dict[int | str, dict[str, Any]]

@@ -24,8 +24,14 @@ def app_alone() -> FastAPI:
     return create_app(load(Settings))
 
 
+class Unsafe(Exception):
+    """Settings that do not go together with how the service is started; the message is one line."""
+
+
 def serve(host: str, port: int, workers: int, settings: Settings, *, settle: bool) -> None:
     """Serves until SIGTERM or Ctrl-C; running requests may end within one deadline. Raises OSError: port in use."""
+    if workers > 1 and not settings.development and settings.rate_limit_storage.startswith("memory:"):
+        raise Unsafe("RATE_LIMIT_STORAGE: several workers need a redis:// that they share")
     listener = bind(host, port)
     listener.close()
     uvicorn.run(

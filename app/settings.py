@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.address import networks
 from app.crash import Point
 
 
@@ -38,6 +39,11 @@ def _web_address(url: str) -> str:
     ):
         raise ValueError("must be an http or https address without user, query or fragment")
     return url.rstrip("/")
+
+
+def _addresses(texts: tuple[str, ...]) -> tuple[str, ...]:
+    networks(texts)
+    return texts
 
 
 Secrets = Annotated[
@@ -91,12 +97,17 @@ class Settings(DatabaseSettings):
 
     bela_issuer: Annotated[str, Field(min_length=1)]
     bela_audience: Annotated[str, Field(min_length=1)]
-    bela_jwt_key: SecretStr
-    bela_jwt_algorithm: Literal["RS256", "ES256", "HS256"]
+    bela_jwks_url: WebAddress | None = None
+    bela_jwt_key: SecretStr | None = None
+    bela_jwt_algorithm: Literal["RS256", "ES256", "HS256"] | None = None
     bela_roles: Names = ("PP", "PPK")
     bela_email_is_verified: bool = False
 
     cors_origins: Names = ()
+    trusted_proxies: Annotated[Names, AfterValidator(_addresses)] = ()
+
+    rate_limit_storage: Annotated[str, Field(pattern="^(memory://|rediss?://.+)")] = "memory://"
+    calls_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 600
 
     crash_at: Point | None = None
 
@@ -111,9 +122,23 @@ class Settings(DatabaseSettings):
             raise ValueError("ATTEMPT_LEASE_SECONDS: must not be below MBIZ_DEADLINE_SECONDS")
         if self.crash_at and not self.development:
             raise ValueError("CRASH_AT: is for tests, and refused in production")
+        self._check_portal_keys()
+        return self
+
+    def _check_portal_keys(self) -> None:
+        if self.bela_jwks_url:
+            parts = urlsplit(self.bela_jwks_url)
+            if parts.scheme == "http" and not (self.development or is_loopback(parts.hostname)):
+                raise ValueError("BELA_JWKS_URL: plain http is for loopback only")
+            if self.bela_jwt_key or self.bela_jwt_algorithm:
+                raise ValueError("BELA_JWKS_URL: set this, or BELA_JWT_KEY and BELA_JWT_ALGORITHM, not both")
+            return
+        if not self.bela_jwt_key:
+            raise ValueError("BELA_JWT_KEY: is missing, and BELA_JWKS_URL too")
+        if not self.bela_jwt_algorithm:
+            raise ValueError("BELA_JWT_ALGORITHM: is missing")
         if self.bela_jwt_algorithm == "HS256" and len(self.bela_jwt_key.get_secret_value().encode()) < 32:
             raise ValueError("BELA_JWT_KEY: must be 32 bytes or more for HS256")
-        return self
 
     @property
     def lease_seconds(self) -> float:

@@ -14,6 +14,7 @@ from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 
+from app.budgets import Shared
 from app.problems import TooManyAttempts
 
 FAILED_PER_EMAIL = RateLimitItemPerSecond(5, 15 * 60, "failed-email")  # below mbizmarket's lock after 10
@@ -38,6 +39,7 @@ class Slot:
 class Throttle:
     def __init__(self, storage: Storage | None = None) -> None:
         self._storage = storage or MemoryStorage()
+        self.shared = storage if isinstance(storage, Shared) else None  # with other replicas
         self._limiter = FixedWindowRateLimiter(self._storage)
 
     @asynccontextmanager

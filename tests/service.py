@@ -41,6 +41,7 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
         "mbiz_forgot_password_url": "https://mbiz.example/lupa",
         "mbiz_deadline_seconds": 5,
         "settle_grace_seconds": 0,
+        "calls_per_minute": 1_000_000,
         "bela_issuer": "bela",
         "bela_audience": "satu-pp",
         "bela_jwt_key": KEY,

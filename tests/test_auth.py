@@ -1,5 +1,6 @@
 """Whose token opens the service: every forgery gets one and the same answer."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -235,7 +236,7 @@ async def test_calling_with_an_allowed_role(shared_service: Service, role: str) 
 
 def read(*, vouched: bool = False, **changes: Any) -> Pejabat:
     reader = TokenReader(settings_for(SQLITE, bela_email_is_verified=vouched))
-    return reader.read(seal(claims(**changes)))
+    return asyncio.run(reader.read(seal(claims(**changes))))
 
 
 @pytest.mark.parametrize(
@@ -343,13 +344,13 @@ def pair(request: pytest.FixtureRequest) -> KeyPair:
 
 def test_signing_with_the_private_key(pair: KeyPair) -> None:
     """RS256 and ES256 tokens are read with the public key."""
-    assert "pp-1" == pair.reader.read(pair.sign()).pp_id
+    assert "pp-1" == asyncio.run(pair.reader.read(pair.sign())).pp_id
 
 
 def test_signing_with_a_foreign_private_key(pair: KeyPair) -> None:
     """Another key of the same kind opens nothing."""
     with pytest.raises(Unauthenticated):
-        pair.reader.read(KeyPair(pair.algorithm).sign())
+        asyncio.run(pair.reader.read(KeyPair(pair.algorithm).sign()))
 
 
 @pytest.mark.parametrize("alg", ["HS256", "RS256", "ES256", "none"])
@@ -358,10 +359,10 @@ def test_signing_with_the_public_key(pair: KeyPair, alg: str, spelling: str) -> 
     """The public key is no secret: an HMAC made with it is refused, whatever the header calls it."""
     key = {"pem": pair.public, "der": pair.public_der}.get(spelling, pair.public.rstrip())
     with pytest.raises(Unauthenticated):
-        pair.reader.read(seal(claims(), {"alg": alg, "typ": "JWT"}, key=key))
+        asyncio.run(pair.reader.read(seal(claims(), {"alg": alg, "typ": "JWT"}, key=key)))
 
 
 def test_an_unsigned_token_where_keys_are_public(pair: KeyPair) -> None:
     """alg none is refused there too."""
     with pytest.raises(Unauthenticated):
-        pair.reader.read(".".join([encode(b'{"alg":"none"}'), parts()[1], ""]))
+        asyncio.run(pair.reader.read(".".join([encode(b'{"alg":"none"}'), parts()[1], ""])))

@@ -14,14 +14,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 
 from app import health
+from app.address import networks
 from app.auth import TokenReader
-
+from app.budgets import CallBudget, storage_for
 from app.catalog import routes as catalog
 from app.crash import CrashPoint
 from app.db import Database, DatabaseUnavailable
 from app.edge import Edge, Gate
 from app.emails import Digests
 from app.history import routes as history
+from app.keys import Jwks
 from app.mapping import routes as mapping
 from app.mapping.context import Context
 from app.mapping.settling import keep_settling
@@ -59,10 +61,17 @@ def create_app(
 ) -> FastAPI:
     """The service. Tests hand in another wire to mbizmarket; `settle_every` seconds it settles by itself."""
     app = _routed()
-    app.state.context = make_context(settings, mbiz_transport)
+    app.state.context = context = make_context(settings, mbiz_transport)
     app.state.settle_every = settle_every
+    app.state.jwks = jwks = Jwks(settings.bela_jwks_url) if settings.bela_jwks_url else None
     # The last one added is the outermost: CORS sees every answer, the 500 too.
-    app.add_middleware(Gate, tokens=TokenReader(settings), roles=frozenset(settings.bela_roles))
+    app.add_middleware(
+        Gate,
+        tokens=TokenReader(settings, jwks),
+        roles=frozenset(settings.bela_roles),
+        calls=CallBudget(settings.calls_per_minute, context.throttle.shared),
+        proxies=networks(settings.trusted_proxies),
+    )
     app.add_middleware(Edge)
     if settings.cors_origins:
         app.add_middleware(
@@ -106,6 +115,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if settling:
         settling.cancel()  # what it was doing is as after a crash: any other round takes it up
         await asyncio.wait([settling])
+    if app.state.jwks:
+        await app.state.jwks.aclose()
     await close(context)
 
 
@@ -116,7 +127,7 @@ def make_context(settings: Settings, mbiz_transport: httpx.AsyncBaseTransport | 
         database=Database(settings.database_url),
         mbiz=Mbizmarket(settings.mbiz_url, settings.mbiz_client_id, secrets, transport=mbiz_transport),
         digests=Digests(settings.app_secret),
-        throttle=Throttle(),
+        throttle=Throttle(storage_for(settings.rate_limit_storage)),
         settings=settings,
         crash=CrashPoint(settings.crash_at),
     )

@@ -84,7 +84,7 @@ async def import_satkers(
     with _rejecting(summary, path, rejects) as reject, closing(Staging()) as staging:
         staging.load(_sound(records(path, progress), summary, reject))
         if not summary.read:
-            raise BadSource(f"{path}: the file holds no satker")
+            raise BadSource("the file holds no record")
         if staging.lost_zeros:
             summary.short_codes, summary.first_short_code = staging.short_codes, staging.first_short
         run = _Run(database, staging, summary, reject)
@@ -205,6 +205,7 @@ class _Run:
         summary.hidden += not entry.active
         if row is None:
             new.append({"id": uuid4().hex, **values})
+            self._staging.see([new[-1]["id"]])
             summary.inserted += 1
         elif tuple(values.values()) == tuple(row[1:]):
             summary.unchanged += 1

@@ -1,0 +1,112 @@
+"""import-satkers as a process of its own: killed in the middle, interrupted, on a database that refuses."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from app.catalog.importer import BATCH
+from app.db import Database
+
+from tests.catalog.files import reduced, satkers, write
+
+pytestmark = pytest.mark.anyio
+LINES = 6 * BATCH
+
+
+def importing(url: str, path: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "app", "import-satkers", str(path), *options],
+        env=os.environ | {"DATABASE_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    return write(tmp_path / "many.csv", [reduced(f"{n:06}", f"SATKER NOMOR {n}") for n in range(LINES)])
+
+
+async def count(database: Database) -> int:
+    return len(await satkers(database))
+
+
+async def until_some(database: Database, process: subprocess.Popen[str]) -> None:
+    """Waits for the first batches; fails when the process ends first."""
+    while await count(database) == 0:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)  # noqa: ASYNC251 - nothing else is to be done meanwhile
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+async def test_an_import_that_ends_in_the_middle_is_completed_by_the_next(
+    database: Database, database_url: str, many: Path, how: signal.Signals
+) -> None:
+    """Whole batches are there, and the rerun adds just the rest."""
+    process = importing(database_url, many)
+    await until_some(database, process)
+    process.send_signal(how)
+    process.communicate(timeout=30)
+    there = await count(database)
+    assert (0, True) == (there % BATCH, 0 < there < LINES)
+
+    again = importing(database_url, many)
+    out, _ = again.communicate(timeout=60)
+
+    assert 0 == again.returncode
+    assert f"inserted {LINES - there}, updated 0, unchanged {there}," in out
+    assert LINES == await count(database)
+
+
+async def test_importing_prints_the_report_and_no_bar_into_a_pipe(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """Nothing but plain text."""
+    process = importing(database_url, write(tmp_path / "few.csv", [reduced("1", "A"), reduced("", "B")]))
+    out, err = process.communicate(timeout=30)
+
+    assert (0, "") == (process.returncode, err)
+    assert "read 2, inserted 1, updated 0, unchanged 0, merged 0, rejected 1" in out
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [("<html>", "a web page"), (json.dumps({"message": "no"}), "no array `data`")]
+)
+def test_importing_a_bad_file_ends_with_one_line(
+    sqlite_url: str, tmp_path: Path, content: str, reason: str
+) -> None:
+    """And an exit status that tells."""
+    path = tmp_path / "bad.json"
+    path.write_text(content)
+
+    process = importing(sqlite_url, path)
+    out, err = process.communicate(timeout=30)
+
+    assert process.returncode not in (0, None)
+    assert "" == out
+    assert re.fullmatch(rf"[^\n]*{reason}[^\n]*\n", err)
+
+
+def test_importing_into_a_database_that_cannot_be_written_ends_with_one_line(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    """Here another process keeps it locked; a read-only file fails alike."""
+    path = write(tmp_path / "few.csv", [reduced("1", "A")])
+    other = sqlite3.connect(sqlite_url.partition("///")[2], isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    process = importing(sqlite_url, path)
+    _, err = process.communicate(timeout=30)
+    other.close()
+
+    assert process.returncode not in (0, None)
+    assert re.fullmatch(r"[^\n]+\n", err)

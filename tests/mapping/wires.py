@@ -14,12 +14,16 @@ from tests.service import Service, bearer, settings_for
 
 
 class Held(httpx.AsyncBaseTransport):
-    """A wire on which one kind of call waits, before it is sent and again before its answer is, for the events."""
+    """A wire on which one kind of call waits for `send` before it goes out and for `answer` before it is answered.
+
+    `waiting` and `arrived` are set once a call has come so far.
+    """
 
     def __init__(self, wire: httpx.AsyncBaseTransport, path: str = "/v1/registrations") -> None:
         self._wire = wire
         self._path = path
         self.waiting = asyncio.Event()
+        self.arrived = asyncio.Event()
         self.send = asyncio.Event()
         self.answer = asyncio.Event()
         self.answer.set()
@@ -30,6 +34,7 @@ class Held(httpx.AsyncBaseTransport):
         self.waiting.set()
         await self.send.wait()
         answer = await self._wire.handle_async_request(request)
+        self.arrived.set()
         await self.answer.wait()
         return answer
 

@@ -59,6 +59,8 @@ def serve(
     settings = load(Settings)
     try:
         serving.serve(host, port, workers, settings, settle=not no_settle)
+    except serving.Unsafe as error:
+        fail(str(error), 2)
     except OSError as error:
         fail(f"port {port} on {host}: {error.strerror}")
 
@@ -84,12 +86,13 @@ def migrate_database(url: str) -> None:
 def demo(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     sandbox_port: Annotated[int, typer.Option(min=1, max=65535)] = 9000,
+    portal_port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its data.")] = Path(".demo"),
 ) -> None:
-    """Sandbox mbizmarket, service, sample catalog and a token: everything to try it, on this machine."""
+    """Sandbox mbizmarket, service, portal, sample catalog and a token: everything to try it, on this machine."""
     from app import demo as demonstration
 
-    demonstration.run(folder, port, sandbox_port)
+    demonstration.run(folder, port, sandbox_port, portal_port)
 
 
 @cli.command()

@@ -1,4 +1,7 @@
-"""What `make run` starts: a sandbox mbizmarket and the service, each a process of its own, over one folder of data."""
+"""What `make run` starts over one folder of data: a sandbox mbizmarket and the service, each a process of its own.
+
+The reference portal is served beside them, from a thread: it is nothing but files.
+"""
 
 import asyncio
 import os
@@ -12,6 +15,7 @@ from pathlib import Path
 
 import uvicorn
 
+from app import portal
 from app.auth import sign_token
 from app.catalog.importer import import_satkers
 from app.cli import fail, migrate_database, say
@@ -31,23 +35,33 @@ DEMO_PP = {
     "role": "PP",
     "lpse_id": "119",
 }
+SECOND_PP = {
+    **DEMO_PP,
+    "sub": "pp-kedua",
+    "email": "pp.kedua@bela.example",
+    "name": "Pejabat Pengadaan Kedua",
+    "preferred_username": "ppkedua",
+    "phone": "+62 813 1111 1111",
+}
 
 
-def run(folder: Path, port: int, sandbox_port: int) -> None:
-    """Runs both until Ctrl-C, or until one of them ends."""
-    for wanted in (port, sandbox_port):
+def run(folder: Path, port: int, sandbox_port: int, portal_port: int) -> None:
+    """Runs all until Ctrl-C, or until one of the processes ends."""
+    for wanted in (port, sandbox_port, portal_port):
         _check_port(wanted)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.environ.update(_environment(folder, sandbox_port))
+    os.environ.update(_environment(folder, sandbox_port, portal_port))
     settings = load(Settings)
     migrate_database(settings.database_url)
     asyncio.run(_fill_catalog(settings))
     sandbox = ["sandbox", "--port", str(sandbox_port), "--database", str(folder / "mbizmarket.db")]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that no child is left behind
     children = [_start(*sandbox), _start("serve", "--port", str(port))]
     try:
         for listener, child in ((sandbox_port, children[0]), (port, children[1])):
             _await_listener(listener, child)
-        _introduce(settings, port, sandbox_port)
+        portal.start(portal_port, f"http://127.0.0.1:{port}", lambda: _people(settings))
+        _introduce(settings, port, sandbox_port, portal_port)
         _watch(children)
     except KeyboardInterrupt:
         say("stopping")
@@ -70,7 +84,7 @@ def serve_sandbox(settings: Settings, port: int, database: Path) -> None:
     )
 
 
-def _environment(folder: Path, sandbox_port: int) -> dict[str, str]:
+def _environment(folder: Path, sandbox_port: int, portal_port: int) -> dict[str, str]:
     """Settings of the demo; its secrets are made once and kept in the folder, so that tokens outlive a restart."""
     kept = folder / "secrets"
     if not kept.exists():
@@ -89,6 +103,7 @@ def _environment(folder: Path, sandbox_port: int) -> dict[str, str]:
         "BELA_AUDIENCE": "satu-pp-multi-satker",
         "BELA_JWT_KEY": jwt_key,
         "BELA_JWT_ALGORITHM": "HS256",
+        "CORS_ORIGINS": ",".join(portal.origins(portal_port)),
     }
 
 
@@ -124,15 +139,27 @@ def _await_listener(port: int, child: subprocess.Popen[bytes]) -> None:
     fail(f"port {port}: nothing listens there")
 
 
-def _introduce(settings: Settings, port: int, sandbox_port: int) -> None:
+def _people(settings: Settings) -> list[portal.Person]:
+    """Who may sign in to the portal, each with a fresh token."""
+    return [
+        {
+            **{claim: str(pp[claim]) for claim in ("name", "email", "role")},
+            "token": sign_token(settings, pp, hours=12),
+        }
+        for pp in (DEMO_PP, SECOND_PP)
+    ]
+
+
+def _introduce(settings: Settings, port: int, sandbox_port: int, portal_port: int) -> None:
     base = f"http://127.0.0.1:{port}"
+    say(f"Portal     http://127.0.0.1:{portal_port} (the feature as a person sees it)")
     say(f"API        {base}/v1")
     say(f"Docs       {base}/docs")
     say(f"Sandbox    http://127.0.0.1:{sandbox_port} (not the real mbizmarket)")
     for account in SAMPLE_ACCOUNTS:
         say(f"  {account.email:28} {account.password:14} {account.note}")
     say(f"Demo token (12 hours)\n{sign_token(settings, DEMO_PP, hours=12)}")
-    say("Ctrl-C stops both.")
+    say("Ctrl-C stops it all.")
 
 
 def _watch(children: list[subprocess.Popen[bytes]]) -> None:

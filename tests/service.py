@@ -90,7 +90,11 @@ class Service:
         return cast(dict[str, Any], (await self.mbiz.get("/sandbox/truth")).json())
 
     async def make_account(
-        self, email: str, *companies: str, password: str = "Rahasia-123", **more: Any
+        self,
+        email: str,
+        *companies: str,
+        password: str = "Rahasia-123",  # noqa: S107 - the sandbox's
+        **more: Any,
     ) -> Any:
         body = {
             "email": email,

@@ -43,13 +43,21 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 
 
+def operator() -> dict[str, str]:
+    """Whom every path answers: a PP who is an operator too."""
+    return bearer(scope="mappings:admin")
+
+
 def body_name(operation: dict[str, Any]) -> str | None:
     found = re.search(r'"#/components/schemas/(\w+)"', json.dumps(operation.get("requestBody", "")))
     return found[1] if found else None
 
 
-WITH_BODY = [(method, path, body_name(operation)) for method, path, operation in OPERATIONS]
-WITH_BODY = [(method, path, name) for method, path, name in WITH_BODY if name in BODIES]
+WITH_BODY = [
+    (method, path, name)
+    for method, path, operation in OPERATIONS
+    if (name := body_name(operation)) is not None and name in BODIES
+]
 
 
 def told(answer: httpx.Response) -> tuple[int, str]:
@@ -85,8 +93,7 @@ async def test_refusals_come_in_one_order(
     if not path.startswith("/v1/admin"):
         forbidden = await http.request(method, path, params=bad, headers={**headers, **other_role}, **body)
         assert (403, "role_not_allowed") == told(forbidden)
-    admin = bearer(scope="mappings:admin")
-    invalid = await http.request(method, path, params=bad, headers={**headers, **admin}, **body)
+    invalid = await http.request(method, path, params=bad, headers={**headers, **operator()}, **body)
     assert (422, "validation_failed") == told(invalid)
 
 
@@ -98,10 +105,9 @@ async def test_an_unknown_query_parameter(
     known = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "query"}
     name = body_name(operation)
     body = {"json": BODIES[name]} if name in BODIES else {}
-    headers = bearer(scope="mappings:admin")
     for unknown in ("tidak_dikenal", *(name.upper() for name in known)):
         answer = await shared_service.http.request(
-            method, path, params={unknown: CANARY}, headers=headers, **body
+            method, path, params={unknown: CANARY}, headers=operator(), **body
         )
         assert (422, "validation_failed") == told(answer)
         assert (unknown, "unknown_field") in fields(answer)
@@ -190,11 +196,16 @@ async def test_sending_json_of_another_shape(shared_service: Service, content: b
     assert 1 <= len(fields(answer)) <= 20
 
 
+def test_knowing_every_body() -> None:
+    """What follows tries each body that is published."""
+    assert {name for _, _, operation in OPERATIONS if (name := body_name(operation))} == set(BODIES)
+
+
 @pytest.mark.parametrize(("method", "path", "name"), WITH_BODY, ids=ids(WITH_BODY))
 async def test_sending_no_body(shared_service: Service, method: str, path: str, name: str) -> None:
     """Where a body is needed it is 422, with or without a Content-Type; entry needs none."""
     for headers in ({}, JSON):
-        answer = await shared_service.http.request(method, path, headers=headers)
+        answer = await shared_service.http.request(method, path, headers={**operator(), **headers})
         if name == "EntryIn":
             assert (404, "satker_not_found") == told(answer)
         else:
@@ -207,7 +218,7 @@ async def test_sending_a_field_too_many(shared_service: Service, method: str, pa
     for place in objects(BODIES[name]):
         for unknown in ("tidak_dikenal", "state", "pp_id", "account_id", "reference"):
             answer = await shared_service.http.request(
-                method, path, json=with_value(BODIES[name], [*place, unknown], CANARY)
+                method, path, json=with_value(BODIES[name], [*place, unknown], CANARY), headers=operator()
             )
             assert [(".".join([*place, unknown]), "unknown_field")] == fields(answer)
             assert CANARY not in answer.text
@@ -245,7 +256,9 @@ async def test_sending_values_of_the_wrong_kind(
             if place == ["password"] and value == CANARY + "\0":
                 continue  # forwarded unchanged, whatever is in it
             body = json.dumps(with_value(BODIES[name], place, value)).encode()
-            answer = await shared_service.http.request(method, path, content=body, headers=JSON)
+            answer = await shared_service.http.request(
+                method, path, content=body, headers={**JSON, **operator()}
+            )
             assert 422 == answer.status_code, (place, value)
             assert {".".join(place)} == {field for field, _ in fields(answer)}
             assert CANARY not in answer.text

@@ -33,7 +33,7 @@ test: $(DEV) ## run all tests, on SQLite and on PostgreSQL
 check: $(DEV) ## hold the code to its rules: format, lint, types, imports, schema, published document
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
-	$(PY) -m mypy -p app -p tests
+	$(PY) -m mypy
 	$(PY) -m pytest tests/test_house.py tests/test_packaging.py
 	$(PY) -m tests.alembic_check
 	$(PY) -m app openapi | diff openapi/service.json - \

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from app.mbiz.breaker import Breaker, Kind, make_breakers
 from app.mbiz.contract import Account, Company, NewRegistration, Registration, Session, Wire
 from app.mbiz.errors import (
     AccountLocked,
@@ -27,6 +28,7 @@ from app.mbiz.errors import (
     Unavailable,
 )
 from app.mbiz.oauth import Bearer, Tokens
+from app.mbiz.transport import Connections
 from app.mbiz.wire import (
     Call,
     Guarded,
@@ -34,6 +36,7 @@ from app.mbiz.wire import (
     encode,
     error_code,
     faults,
+    is_away,
     parse,
     retry_after,
     same_email,
@@ -61,6 +64,7 @@ class Mbizmarket:
     """One per process. Of several `client_secrets` the one that works is used; `transport` replaces ours.
 
     Every method but `register` raises NotSent, Unavailable, TimedOut or BadAnswer beside what it names.
+    Each kind of call has a limit and a circuit breaker of its own, `breakers`, whose state is there to be read.
     """
 
     def __init__(
@@ -70,16 +74,22 @@ class Mbizmarket:
         client_secrets: Sequence[str],
         *,
         transport: httpx.AsyncBaseTransport | None = None,
+        breakers: Mapping[Kind, Breaker] | None = None,
     ) -> None:
-        self._client = _client(base_url, transport)
+        self.breakers = breakers or make_breakers()
+        self._client = _client(base_url, transport or self._connections())
         self._tokens = Tokens(self._client, client_id, client_secrets)
+
+    def _connections(self) -> Connections:
+        """As many as all limits allow, and one for our token: no kind of call waits for another's."""
+        return Connections(sum(breaker.limit for breaker in self.breakers.values()) + 1)
 
     async def aclose(self) -> None:
         await self._client.aclose()
 
     async def find_account(self, call: Call, email: str) -> Account | None:
         """The account with this e-mail address, verified or not."""
-        answer = await self._send(call, "POST", "/v1/accounts/search", {"email": email})
+        answer = await self._send("lookup", call, "POST", "/v1/accounts/search", {"email": email})
         accounts = _expect(answer, 200, _Found).accounts
         if len(accounts) > 1:
             raise BadAnswer
@@ -87,7 +97,7 @@ class Mbizmarket:
 
     async def log_in(self, call: Call, email: str, password: str) -> Account:
         """Proves an account. Raises InvalidCredentials and AccountLocked."""
-        answer = await self._send(call, "POST", "/v1/login", {"email": email, "password": password})
+        answer = await self._send("login", call, "POST", "/v1/login", {"email": email, "password": password})
         match answer.status_code, error_code(answer):
             case 401, "invalid_credentials":
                 raise InvalidCredentials
@@ -103,7 +113,7 @@ class Mbizmarket:
         fields = {"reference": reference, **form.model_dump()}
         key = {"Idempotency-Key": reference}
         try:
-            answer = await self._send(call, "POST", "/v1/registrations", fields, key)
+            answer = await self._send("register", call, "POST", "/v1/registrations", fields, key)
         except _NeverLeft:
             raise NotSent from None
         except (Unavailable, TimedOut):
@@ -115,7 +125,7 @@ class Mbizmarket:
 
         Only the caller knows whose e-mail it was for, and has to compare it.
         """
-        answer = await self._send(call, "GET", f"/v1/registrations/{segment(reference)}")
+        answer = await self._send("lookup", call, "GET", f"/v1/registrations/{segment(reference)}")
         if (answer.status_code, error_code(answer)) == (404, "registration_not_found"):
             return None
         found = _expect(answer, 200, Registration)
@@ -131,7 +141,7 @@ class Mbizmarket:
         Raises NoSuchAccount, NoSuchCompany, AccountNotInCompany and CompanyInactive.
         """
         fields = {"account_id": account_id, "company_id": company_id, "payload": dict(payload)}
-        answer = await self._send(call, "POST", "/v1/sessions", fields)
+        answer = await self._send("session", call, "POST", "/v1/sessions", fields)
         match answer.status_code, error_code(answer):
             case 403, "account_not_in_company":
                 raise AccountNotInCompany
@@ -148,7 +158,7 @@ class Mbizmarket:
 
     async def get_company(self, call: Call, company_id: str) -> Company | None:
         """The company as mbizmarket has it now; None when it is gone."""
-        answer = await self._send(call, "GET", f"/v1/companies/{segment(company_id)}")
+        answer = await self._send("lookup", call, "GET", f"/v1/companies/{segment(company_id)}")
         if (answer.status_code, error_code(answer)) == (404, "company_not_found"):
             return None
         company = _expect(answer, 200, Company)
@@ -158,6 +168,7 @@ class Mbizmarket:
 
     async def _send(
         self,
+        kind: Kind,
         call: Call,
         method: str,
         path: str,
@@ -168,6 +179,9 @@ class Mbizmarket:
         if call.remaining() <= 0:
             raise _NeverLeft
         request = self._request(call, method, path, fields, headers or {})
+        return await self.breakers[kind].run(call, lambda: self._exchange(call, request))
+
+    async def _exchange(self, call: Call, request: httpx.Request) -> httpx.Response:
         auth = Bearer(self._tokens, call)
         try:
             async with asyncio.timeout(call.remaining()):
@@ -207,13 +221,13 @@ class Mbizmarket:
             return False
 
 
-def _client(base_url: str, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
-    """How we reach mbizmarket: TLS verified, no redirects, no proxy or netrc from the environment."""
+def _client(base_url: str, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+    """How we speak to mbizmarket: no redirects, no proxy or netrc from the environment."""
     for name in ("httpx", "httpcore"):  # at INFO httpx prints whole URLs
         logging.getLogger(name).setLevel(logging.WARNING)
     return httpx.AsyncClient(
         base_url=base_url,
-        transport=Guarded(transport or httpx.AsyncHTTPTransport(verify=True, trust_env=False)),
+        transport=Guarded(transport),
         headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         follow_redirects=False,
         trust_env=False,
@@ -228,13 +242,9 @@ def _expect(answer: httpx.Response, status: int, model: type[Model]) -> Model:
 
 def _otherwise(answer: httpx.Response) -> MbizError:
     """What an answer outside a call's own list means to reads and log-ins."""
-    status = answer.status_code
-    if status == 408:
+    if answer.status_code == 408:
         return TimedOut()
-    # Still refused with a fresh token: the trouble is ours and mbizmarket's, nobody's password is wrong.
-    if status == 429 or status >= 500 or (status, error_code(answer)) == (401, "invalid_token"):
-        return Unavailable(retry_after(answer))
-    return BadAnswer()
+    return Unavailable(retry_after(answer)) if is_away(answer) else BadAnswer()
 
 
 def _owned_by(email: str, account: Account) -> Account:

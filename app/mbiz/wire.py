@@ -140,6 +140,13 @@ def parse(answer: httpx.Response, model: type[Model]) -> Model:
         raise BadAnswer from None
 
 
+def is_away(answer: httpx.Response) -> bool:
+    """Whether the answer says that mbizmarket cannot work for us now, whatever it was asked."""
+    status = answer.status_code
+    # Still refused with a fresh token: the trouble is ours and mbizmarket's, nobody's password is wrong.
+    return status in (408, 429) or status >= 500 or (status, error_code(answer)) == (401, "invalid_token")
+
+
 def error_code(answer: httpx.Response, key: str = "code") -> str | None:
     code = _object(answer).get(key)
     return code if isinstance(code, str) else None

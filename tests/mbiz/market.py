@@ -1,12 +1,13 @@
 """mbizmarket's answers for the adapter's tests: routes beneath a real adapter, samples of every shape."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx
 import respx
+from app.mbiz.breaker import Breaker, Kind
 from app.mbiz.client import Call, Mbizmarket
 from app.mbiz.contract import Account, Address, Company, NewCompany, NewRegistration, Registration
 
@@ -78,7 +79,9 @@ class Market:
     A respx route counts a request once it is answered. `arrived` has those too whose caller left before.
     """
 
-    def __init__(self, secrets: tuple[str, ...] = ("secret",)) -> None:
+    def __init__(
+        self, secrets: tuple[str, ...] = ("secret",), breakers: Mapping[Kind, Breaker] | None = None
+    ) -> None:
         self.routes = respx.Router(base_url=BASE, assert_all_called=False)
         self.token = self.routes.post("/oauth/token").mock(side_effect=self._grant)
         self.search = self.routes.post("/v1/accounts/search")
@@ -88,7 +91,8 @@ class Market:
         self.session = self.routes.post("/v1/sessions")
         self.company = self.routes.get("/v1/companies/C-1")
         self.arrived: list[httpx.Request] = []
-        self.mbiz = Mbizmarket(BASE, "bela", secrets, transport=httpx.MockTransport(self._answer))
+        transport = httpx.MockTransport(self._answer)
+        self.mbiz = Mbizmarket(BASE, "bela", secrets, transport=transport, breakers=breakers)
 
     def arrivals(self, path: str) -> list[httpx.Request]:
         return [request for request in self.arrived if request.url.path == f"/partner{path}"]

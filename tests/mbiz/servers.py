@@ -1,10 +1,19 @@
 """mbizmarket on a real socket, behaving badly in ways that only a socket can."""
 
 import asyncio
+import datetime
+import ipaddress
 import json
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 Reply = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -110,6 +119,13 @@ async def serving(
         await asyncio.gather(*server.connections, return_exceptions=True)
 
 
+async def until(true: Callable[[], object], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.005)
+
+
 async def _path_of_request(reader: asyncio.StreamReader) -> str:
     head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
     sizes = [int(line.split(":")[1]) for line in head if line.lower().startswith("content-length:")]
@@ -119,3 +135,26 @@ async def _path_of_request(reader: asyncio.StreamReader) -> str:
 
 def _head(size: int, status: int = 200) -> bytes:
     return f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n".encode()
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """A server's TLS for 127.0.0.1, with a certificate that it signed itself: `server.pem` in the folder."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file = folder / "server.pem"
+    file.write_bytes(private + certificate.public_bytes(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context

@@ -1,10 +1,7 @@
 """The adapter's own transport against a server that hangs, drips, cuts, or cannot be reached."""
 
 import asyncio
-import datetime
-import ipaddress
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,10 +10,6 @@ from pathlib import Path
 import pytest
 from app.mbiz.client import Call, Mbizmarket
 from app.mbiz.errors import BadAnswer, MbizError, NotSent, OutcomeUnknown, TimedOut, Unavailable
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.mbiz.market import (
     A_COMPANY,
@@ -40,6 +33,7 @@ from tests.mbiz.servers import (
     hangs_up,
     in_turn,
     is_cut,
+    self_signed,
     serving,
     speaks_no_http,
 )
@@ -159,7 +153,7 @@ async def test_register_with_a_deaf_host() -> None:
 
 async def test_register_with_an_impostor(tmp_path: Path) -> None:
     """A certificate that nobody vouches for: neither the secret nor the password leaves us."""
-    async with serving(hangs, tls=untrusted(tmp_path)) as server, adapter(server.base_url) as mbiz:
+    async with serving(hangs, tls=self_signed(tmp_path)) as server, adapter(server.base_url) as mbiz:
         with pytest.raises(NotSent):
             await mbiz.register(call(), REFERENCE, FORM)
         assert [] == server.paths
@@ -221,26 +215,3 @@ def test_call_at_most() -> None:
     assert 2.9 < within.at_most(3).remaining() <= 3
     assert within == within.at_most(30)
     assert ("req-1", "00-trace") == (within.at_most(3).request_id, within.at_most(3).traceparent)
-
-
-def untrusted(folder: Path) -> ssl.SSLContext:
-    """A server's TLS with a certificate that it signed itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file = folder / "server.pem"
-    file.write_bytes(private + certificate.public_bytes(pem))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context

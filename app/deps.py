@@ -13,21 +13,21 @@ from app.mapping.context import Context
 from app.mbiz.client import Call
 
 
-def _context(request: Request) -> Context:
+def context_of(request: Request) -> Context:
     return cast(Context, request.app.state.context)
 
 
 def _database(request: Request) -> Database:
-    return _context(request).database
+    return context_of(request).database
 
 
-def _pejabat(request: Request) -> Pejabat:
+def pejabat_of(request: Request) -> Pejabat:
     return cast(Pejabat, request.state.pejabat)
 
 
 def _call(request: Request) -> Call:
     """One budget for every call to mbizmarket that this request makes, counted from its arrival."""
-    seconds = _context(request).settings.mbiz_deadline_seconds
+    seconds = context_of(request).settings.mbiz_deadline_seconds
     return Call(
         deadline=request.state.started + seconds,
         request_id=request.state.request_id,
@@ -51,8 +51,8 @@ def known_query_only(request: Request) -> None:
 
 
 Db = Annotated[Database, Depends(_database)]
-Linking = Annotated[Context, Depends(_context)]
-Pp = Annotated[Pejabat, Depends(_pejabat)]
+Linking = Annotated[Context, Depends(context_of)]
+Pp = Annotated[Pejabat, Depends(pejabat_of)]
 Upstream = Annotated[Call, Depends(_call)]
 Address = Annotated[str, Depends(_address)]
 # For the published document: the check itself is the edge's.

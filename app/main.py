@@ -26,6 +26,7 @@ from app.history import routes as history
 from app.keys import Jwks
 from app.mapping import routes as mapping
 from app.mapping.context import Context
+from app.mapping.lookup import Lookup
 from app.mapping.settling import keep_settling
 from app.mbiz.client import Mbizmarket
 from app.openapi import ABOUT, TITLE, VERSION, published
@@ -102,6 +103,7 @@ def _routed() -> FastAPI:
     app.openapi = lambda: app.openapi_schema or _publish(app)  # type: ignore[method-assign]
     for module in (catalog, satker, mapping, history, health):
         app.include_router(module.router)
+    app.router.routes.insert(0, mapping.HOT)
     _handle_problems(app)
     return app
 
@@ -123,8 +125,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def make_context(settings: Settings, mbiz_transport: httpx.AsyncBaseTransport | None = None) -> Context:
     """What the use cases need, for the service and for commands alike; end it with `close`."""
     secrets = [secret.get_secret_value() for secret in settings.mbiz_client_secret]
+    database = Database(settings.database_url)
     return Context(
-        database=Database(settings.database_url),
+        database=database,
+        lookup=Lookup(database),
         mbiz=Mbizmarket(settings.mbiz_url, settings.mbiz_client_id, secrets, transport=mbiz_transport),
         digests=Digests(settings.app_secret),
         throttle=Throttle(storage_for(settings.rate_limit_storage)),

@@ -13,6 +13,7 @@ from app.main import create_app
 from app.mapping.context import Context
 from app.mbiz.sandbox import create_sandbox
 from app.settings import Settings
+from fastapi import FastAPI
 from jose import jwt
 
 from tests.described import Described
@@ -71,6 +72,7 @@ def pp(number: int) -> dict[str, str]:
 class Service:
     """`http` calls the service as PP 1; `mbiz` calls the sandbox's control API."""
 
+    app: FastAPI
     context: Context
     http: httpx.AsyncClient
     mbiz: httpx.AsyncClient
@@ -125,7 +127,7 @@ async def running(database_url: str, folder: Path, **changes: Any) -> AsyncItera
         httpx.AsyncClient(transport=wire, base_url="http://127.0.0.1:9") as mbiz,
         app.router.lifespan_context(app),
     ):
-        yield Service(app.state.context, http, mbiz)
+        yield Service(app, app.state.context, http, mbiz)
 
 
 def registration(email: str = "baru@satker.example", **changes: Any) -> dict[str, Any]:

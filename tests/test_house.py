@@ -24,7 +24,7 @@ FLOORS = {
 # Who may name what. keys fetches the portal's; main names httpx for the type of the transport that tests hand in.
 OWNERS = {
     "fastapi": "main serving *.routes health deps openapi",
-    "starlette": "main edge problems mbiz.sandbox.*",
+    "starlette": "main edge problems mapping.routes mbiz.sandbox.*",
     "httpx": "main keys mbiz.*",
     "jose": "auth",
     "limits": "throttle budgets",

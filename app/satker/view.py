@@ -15,7 +15,7 @@ STATUS: ColumnElement[str] = case(
 )
 
 # The states are written out so that PostgreSQL sees the predicate of the partial index.
-_IS_LIVE = Attempt.state.in_(
+IS_LIVE = Attempt.state.in_(
     [literal(state, literal_execute=True) for state in ("calling", "uncertain", "mapped")]
 )
 
@@ -42,7 +42,7 @@ VIEW = (
     .select_from(PpSatker)
     .join(CatalogSatker, CatalogSatker.id == PpSatker.catalog_id)
     .join(Klpd, Klpd.code == CatalogSatker.klpd_code)
-    .outerjoin(Attempt, and_(Attempt.catalog_id == PpSatker.catalog_id, _IS_LIVE))
+    .outerjoin(Attempt, and_(Attempt.catalog_id == PpSatker.catalog_id, IS_LIVE))
     .outerjoin(Access, and_(Access.satker_id == PpSatker.id, Access.attempt_id == Attempt.id))
 )
 

@@ -1,27 +1,38 @@
 """Wires to mbizmarket for moments that a scripted fault cannot hold still."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 from app.main import create_app
+from app.mbiz.sandbox import create_sandbox
 
 from tests.conftest import fill_catalog
 from tests.described import Described
 from tests.service import Service, bearer, settings_for
 
 
-class Held(httpx.AsyncBaseTransport):
-    """A wire on which one kind of call waits for `send` before it goes out and for `answer` before it is answered.
+def held(folder: Path, path: str = "/v1/registrations") -> "Held":
+    """A wire to a new sandbox in this folder; `send` is still to be set."""
+    market = create_sandbox(folder / "mbiz.db", client_id="satu-pp", client_secret="client-secret")
+    return Held(httpx.ASGITransport(market), path)
 
-    `waiting` and `arrived` are set once a call has come so far.
+
+class Held(httpx.AsyncBaseTransport):
+    """A wire on which the calls to one path (below it, if it ends in a slash) wait for `send`,
+
+    and with their answers for `answer`.
+    `waiting` and `arrived` are set once a call has come so far; `bodies` are what was sent.
     """
 
-    def __init__(self, wire: httpx.AsyncBaseTransport, path: str = "/v1/registrations") -> None:
+    def __init__(self, wire: httpx.AsyncBaseTransport, path: str) -> None:
         self._wire = wire
         self._path = path
+        self.bodies: list[Any] = []
         self.waiting = asyncio.Event()
         self.arrived = asyncio.Event()
         self.send = asyncio.Event()
@@ -29,8 +40,10 @@ class Held(httpx.AsyncBaseTransport):
         self.answer.set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path != self._path:
+        path = request.url.path
+        if not (path.startswith(self._path) if self._path.endswith("/") else path == self._path):
             return await self._wire.handle_async_request(request)
+        self.bodies.append(json.loads(request.content or "null"))
         self.waiting.set()
         await self.send.wait()
         answer = await self._wire.handle_async_request(request)
@@ -51,6 +64,6 @@ async def serving(
         httpx.AsyncClient(transport=wire, base_url=url, trust_env=False) as mbiz,
         app.router.lifespan_context(app),
     ):
-        service = Service(app.state.context, http, mbiz)
+        service = Service(app, app.state.context, http, mbiz)
         service.catalog = await fill_catalog(service.database)
         yield service

@@ -1,0 +1,135 @@
+"""The hot path: reads that share a statement are each as true as one alone."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from app.mapping.lookup import MOST
+from app.mapping.routes import HOT
+from app.problems import SatkerNotFound
+from sqlalchemy import event
+
+from tests.service import Service, pp
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_many_reads_at_once_share_statements(service: Service) -> None:
+    """Of 50 reads at once one goes alone, and the others together; each gets its own satker."""
+    ids = [await service.add(catalog_id) for catalog_id in service.catalog]
+    seen: list[str] = []
+    event.listen(
+        service.database.engine.sync_engine,
+        "before_cursor_execute",
+        lambda *arguments: seen.append(arguments[2]),
+    )
+    wanted = [ids[number % len(ids)] for number in range(50)]
+    rows = await asyncio.gather(*(service.context.lookup.get("pp-1", satker) for satker in wanted))
+    assert wanted == [row.id for row in rows]
+    assert 2 == len(seen)
+
+
+async def test_more_reads_than_a_statement_takes(service: Service) -> None:
+    """What does not fit into one statement goes into the next."""
+    satker = await service.add(service.catalog[0])
+    reads = (service.context.lookup.get("pp-1", satker) for _ in range(2 * MOST + 10))
+    assert {satker} == {row.id for row in await asyncio.gather(*reads)}
+
+
+async def test_reading_ones_own_write_while_others_read(service: Service) -> None:
+    """A link and its end are seen by the next read, however many reads are under way."""
+    await service.make_account("budi@lain.example", "PT Budi")
+    satker = await service.add(service.catalog[0])
+    path = f"/v1/satkers/{satker}/mapping"
+    body = {"email": "budi@lain.example", "password": "Rahasia-123"}
+    stop = asyncio.Event()
+
+    async def read_on() -> None:
+        while not stop.is_set():
+            await service.context.lookup.get("pp-1", satker)
+
+    others = [asyncio.create_task(read_on()) for _ in range(8)]
+    statuses = []
+    for _ in range(5):
+        await service.http.post(f"{path}/login", json=body)
+        statuses.append((await service.http.get(path)).json()["status"])
+        await service.http.delete(path)
+        statuses.append((await service.http.get(path)).json()["status"])
+    stop.set()
+    await asyncio.gather(*others)
+    assert ["mapped", "unmapped"] * 5 == statuses
+
+
+async def test_another_pps_satker_in_the_same_statement(service: Service) -> None:
+    """Sharing a statement shows nobody what is another's."""
+    mine = await service.add(service.catalog[0])
+    theirs = await service.add(service.catalog[1], headers=pp(2))
+    lookup = service.context.lookup
+    answers = await asyncio.gather(
+        lookup.get("pp-1", mine),
+        lookup.get("pp-1", theirs),
+        lookup.get("pp-2", theirs),
+        lookup.get("pp-1", "\0"),
+        return_exceptions=True,
+    )
+    kinds = [type(answer) if isinstance(answer, Exception) else answer.id for answer in answers]
+    assert [mine, SatkerNotFound, theirs, SatkerNotFound] == kinds
+
+
+async def test_a_failing_statement_hurts_only_who_caused_it(service: Service) -> None:
+    """When a shared statement fails, its reads are tried one by one."""
+    satker = await service.add(service.catalog[0])
+    bad = "f" * 32
+
+    def refuse(_connection: Any, _cursor: Any, _statement: str, parameters: Any, *_rest: Any) -> None:
+        if bad in str(parameters):
+            raise RuntimeError("this id cannot be read")
+
+    event.listen(service.database.engine.sync_engine, "before_cursor_execute", refuse)
+    reads = [service.context.lookup.get("pp-1", wanted) for wanted in (satker, satker, bad, satker)]
+    answers = await asyncio.gather(*reads, return_exceptions=True)
+    event.remove(service.database.engine.sync_engine, "before_cursor_execute", refuse)
+    kinds = [type(answer) if isinstance(answer, Exception) else answer.id for answer in answers]
+    assert [satker, satker, RuntimeError, satker] == kinds
+    assert satker == (await service.context.lookup.get("pp-1", satker)).id
+
+
+async def test_a_caller_who_goes_away_leaves_nothing_held(service: Service) -> None:
+    """Cancelled reads, alone or sharing, give back their connection and let the others go on."""
+    satker = await service.add(service.catalog[0])
+    for _ in range(30):
+        reads = [asyncio.create_task(service.context.lookup.get("pp-1", satker)) for _ in range(6)]
+        await asyncio.sleep(0)
+        for read in reads[::2]:
+            read.cancel()
+        answers = await asyncio.gather(*reads, return_exceptions=True)
+        assert [satker] * 3 == [row.id for row in answers[1::2] if not isinstance(row, BaseException)]
+    assert satker == (await asyncio.wait_for(service.context.lookup.get("pp-1", satker), 5)).id
+
+
+async def test_the_short_way_and_the_long_way_answer_alike(service: Service) -> None:
+    """The route in front and FastAPI's behind it give the same bytes; a query is the long way's to refuse."""
+    satker = await service.add(service.catalog[0])
+    path = f"/v1/satkers/{satker}/mapping"
+    short = [await service.http.get(path), await service.http.get("/v1/satkers/nobody/mapping")]
+    service.app.router.routes.remove(HOT)
+    long = [await service.http.get(path), await service.http.get("/v1/satkers/nobody/mapping")]
+    assert [200, 404] == [answer.status_code for answer in long]
+    assert [answer.status_code for answer in long] == [answer.status_code for answer in short]
+    assert [without_request_id(answer) for answer in long] == [without_request_id(answer) for answer in short]
+
+
+def without_request_id(answer: httpx.Response) -> tuple[dict[str, Any], dict[str, str]]:
+    body = {name: value for name, value in answer.json().items() if name != "request_id"}
+    headers = {
+        name: value for name, value in answer.headers.items() if name not in ("x-request-id", "ratelimit")
+    }
+    return body, headers
+
+
+async def test_a_query_is_refused_on_the_hot_path_too(service: Service) -> None:
+    """What the route in front does not take, the one behind it judges."""
+    satker = await service.add(service.catalog[0])
+    refused = await service.http.get(f"/v1/satkers/{satker}/mapping?x=1")
+    assert (422, "unknown_field") == (refused.status_code, refused.json()["errors"][0]["code"])

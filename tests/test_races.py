@@ -9,13 +9,12 @@ from uuid import uuid4
 import httpx
 import pytest
 from app.mapping import settling
-from app.mbiz.sandbox import create_sandbox
 from app.models import CatalogSatker
 from sqlalchemy import insert
 
 from tests.invariants import violations
 from tests.mapping.people import close_company, end_leases, person, said
-from tests.mapping.wires import Held, serving
+from tests.mapping.wires import Held, held, serving
 from tests.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -28,8 +27,7 @@ CHECKING, IN_PROGRESS = (202, "checking"), (409, "link_in_progress")
 @pytest.fixture
 def wire(tmp_path: Path) -> Held:
     """To a sandbox mbizmarket; no registration gets through before `send` is set."""
-    market = create_sandbox(tmp_path / "mbiz.db", client_id="satu-pp", client_secret="client-secret")
-    return Held(httpx.ASGITransport(market))
+    return held(tmp_path)
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 import asyncio
 from pathlib import Path
 
-import httpx
 import pytest
-from app.mbiz.sandbox import create_sandbox
 
 from tests.mapping.people import attempts, close_company, join_company, person, said, told
-from tests.mapping.wires import Held, serving
+from tests.mapping.wires import held, serving
 from tests.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -87,8 +85,7 @@ async def test_confirming_what_is_stale(service: Service) -> None:
 
 async def test_confirming_what_is_taken_while_it_is_confirmed(database_url: str, tmp_path: Path) -> None:
     """Judged again at the commit, not when mbizmarket was asked."""
-    market = create_sandbox(tmp_path / "mbiz.db", client_id="satu-pp", client_secret="client-secret")
-    wire = Held(httpx.ASGITransport(market), "/v1/accounts/search")
+    wire = held(tmp_path, "/v1/accounts/search")
     async with serving(database_url, wire) as service:
         ids = await own_account(service, "PT A")
         who = await person(service, 1, 0)

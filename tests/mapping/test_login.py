@@ -1,10 +1,9 @@
 """POST …/mapping/login: an account is proven with its password, and then the satker is mapped or joined."""
 
 import asyncio
+from pathlib import Path
 
-import httpx
 import pytest
-from app.mbiz.sandbox import create_sandbox
 
 from tests.mapping.people import (
     accesses,
@@ -15,7 +14,7 @@ from tests.mapping.people import (
     said,
     told,
 )
-from tests.mapping.wires import Held, serving
+from tests.mapping.wires import Held, held, serving
 from tests.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -287,9 +286,8 @@ async def test_logging_in_at_another_satker_with_the_email_of_an_open_registrati
 
 
 @pytest.fixture
-def wire(tmp_path: object) -> Held:
-    market = create_sandbox(f"{tmp_path}/mbiz.db", client_id="satu-pp", client_secret="client-secret")
-    return Held(httpx.ASGITransport(market), "/v1/login")
+def wire(tmp_path: Path) -> Held:
+    return held(tmp_path, "/v1/login")
 
 
 async def test_losing_the_satker_while_the_proof_is_in_flight(database_url: str, wire: Held) -> None:

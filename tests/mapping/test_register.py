@@ -3,10 +3,8 @@
 import asyncio
 from pathlib import Path
 
-import httpx
 import pytest
 from app.mapping import settling
-from app.mbiz.sandbox import create_sandbox
 
 from tests.invariants import violations
 from tests.mapping.people import (
@@ -19,7 +17,7 @@ from tests.mapping.people import (
     said,
     told,
 )
-from tests.mapping.wires import Held, serving
+from tests.mapping.wires import held, serving
 from tests.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -61,8 +59,7 @@ async def test_registering_again_after_it_is_done(service: Service) -> None:
 
 async def test_registering_again_while_it_is_under_way(database_url: str, tmp_path: Path) -> None:
     """202 with the mapping's place; another e-mail, and another PP, are told to wait; only one is sent."""
-    market = create_sandbox(tmp_path / "mbiz.db", client_id="satu-pp", client_secret="client-secret")
-    wire = Held(httpx.ASGITransport(market))
+    wire = held(tmp_path)
     async with serving(database_url, wire) as service:
         who, colleague = await person(service, 1), await person(service, 2)
         live = asyncio.create_task(who.register("baru@satker.example"))
@@ -295,8 +292,7 @@ async def test_registering_again_what_is_rejected_now(service: Service) -> None:
 
 async def test_registering_after_a_crash_between_intent_and_answer(database_url: str, tmp_path: Path) -> None:
     """A row left under way past its lease is uncertain: the same form finds what mbizmarket has, and is done."""
-    market = create_sandbox(tmp_path / "mbiz.db", client_id="satu-pp", client_secret="client-secret")
-    wire = Held(httpx.ASGITransport(market))
+    wire = held(tmp_path)
     async with serving(database_url, wire) as service:
         who = await person(service)
         wire.send.set()
@@ -398,16 +394,18 @@ async def test_registering_into_a_company_that_came_to_serve_another_satker(serv
     assert [] == await violations(service.database, await service.truth())
 
 
-async def test_registering_when_the_satker_is_changed_meanwhile(service: Service) -> None:
+async def test_registering_when_the_satker_is_changed_meanwhile(database_url: str, tmp_path: Path) -> None:
     """The form was filled in for a satker that is not there any more: not found, and nothing is sent."""
-    account = await service.make_account("budi@lain.example", "PT Budi")
-    who = await person(service)
-    await who.log_in("budi@lain.example")
-    await close_company(service, account["companies"][0]["company_id"])
-    await service.fault("company", "sleep_before", seconds=0.3)
-    call = asyncio.create_task(who.register())
-    await asyncio.sleep(0.1)
-    assert 204 == (await who.unlink()).status_code
-    assert 200 == (await who.patch(service.catalog[1])).status_code
-    assert (404, "satker_not_found") == said(await call)
-    assert 0 == await sent(service)
+    wire = held(tmp_path, "/v1/companies/")
+    async with serving(database_url, wire) as service:
+        account = await service.make_account("budi@lain.example", "PT Budi")
+        who = await person(service)
+        await who.log_in("budi@lain.example")
+        await close_company(service, account["companies"][0]["company_id"])
+        call = asyncio.create_task(who.register())
+        await wire.waiting.wait()
+        assert 204 == (await who.unlink()).status_code
+        assert 200 == (await who.patch(service.catalog[1])).status_code
+        wire.send.set()
+        assert (404, "satker_not_found") == said(await call)
+        assert 0 == await sent(service)

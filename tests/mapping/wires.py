@@ -23,10 +23,10 @@ def held(folder: Path, path: str = "/v1/registrations") -> "Held":
 
 
 class Held(httpx.AsyncBaseTransport):
-    """A wire on which the calls to one path (below it, if it ends in a slash) wait for `send`,
+    """A wire on which the calls to one path (or below it, if it ends in a slash) can be held still.
 
-    and with their answers for `answer`.
-    `waiting` and `arrived` are set once a call has come so far; `bodies` are what was sent.
+    They wait for `send` before they go out, and their answers for `answer`. `waiting` and `arrived` are set once a
+    call has come so far; `bodies` are what was to be sent.
     """
 
     def __init__(self, wire: httpx.AsyncBaseTransport, path: str) -> None:

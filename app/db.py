@@ -117,13 +117,18 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+_NO_SUCH_TABLE = "42P01"  # PostgreSQL's; SQLite calls it an OperationalError
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
         raise Conflict(_constraint(error)) from None
-    except (ProgrammingError, DataError):
+    except (ProgrammingError, DataError) as error:
+        if getattr(error.orig, "sqlstate", None) == _NO_SUCH_TABLE:
+            raise DatabaseUnavailable("without its tables") from error
         raise
     except (DBAPIError, PoolTimeout, OSError) as error:
         raise DatabaseUnavailable(type(error).__name__) from error

@@ -3,7 +3,6 @@
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
 
 from app.db import SCHEMA, Database, DatabaseUnavailable
 from app.deps import Db
@@ -42,6 +41,4 @@ async def _status(database: Database) -> str:
             version = await db.scalar(_VERSION)
     except DatabaseUnavailable:
         return "database_unavailable"
-    except ProgrammingError:  # PostgreSQL's way of saying that there is no such table yet
-        return "schema_behind"
     return "ok" if version and version >= SCHEMA else "schema_behind"

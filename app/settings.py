@@ -1,12 +1,19 @@
 """Every setting of the service, read once from the environment or `.env`. Secrets never print themselves."""
 
 import ipaddress
+import re
 import sys
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from app.address import networks
 from app.crash import Point
@@ -25,7 +32,31 @@ def _long_enough(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
 def _supported_database(url: str) -> str:
     if not url.startswith(("sqlite+aiosqlite:///", "postgresql+asyncpg://")):
         raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError("is not a database's address") from None
     return url
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(
+        re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", o)
+        for o in origins
+    ):
+        raise ValueError("must be origins as browsers send them, like https://bela.example")
+    return origins
+
+
+def _is_public_key(pem: str, algorithm: str) -> bool:
+    """In PEM, of the algorithm's kind, and long enough to be trusted."""
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    if algorithm == "RS256":
+        return isinstance(key, RSAPublicKey) and key.key_size >= 2048
+    return isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1)
 
 
 def _web_address(url: str) -> str:
@@ -33,6 +64,8 @@ def _web_address(url: str) -> str:
     if (
         parts.scheme not in ("http", "https")
         or not parts.hostname
+        or re.search(r"\s", url)
+        or parts.port == 0  # reading it raises ValueError when it is no port at all
         or parts.username
         or parts.query
         or parts.fragment
@@ -91,19 +124,21 @@ class Settings(DatabaseSettings):
     mbiz_deadline_seconds: Annotated[float, Field(ge=0.5, le=60)] = 10
     mbiz_forgot_password_url: WebAddress
 
-    attempt_lease_seconds: float = 0  # 0 stands for the default, deadline + 5
-    settle_grace_seconds: Annotated[float, Field(ge=0)] = 30
-    uncertain_alert_seconds: Annotated[float, Field(gt=0)] = 3600
+    attempt_lease_seconds: Annotated[float, Field(allow_inf_nan=False)] = (
+        0  # 0 stands for the default, deadline + 5
+    )
+    settle_grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
+    uncertain_alert_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600
 
     bela_issuer: Annotated[str, Field(min_length=1)]
     bela_audience: Annotated[str, Field(min_length=1)]
     bela_jwks_url: WebAddress | None = None
     bela_jwt_key: SecretStr | None = None
     bela_jwt_algorithm: Literal["RS256", "ES256", "HS256"] | None = None
-    bela_roles: Names = ("PP", "PPK")
+    bela_roles: Annotated[Names, Field(min_length=1)] = ("PP", "PPK")
     bela_email_is_verified: bool = False
 
-    cors_origins: Names = ()
+    cors_origins: Annotated[Names, AfterValidator(_origins)] = ()
     trusted_proxies: Annotated[Names, AfterValidator(_addresses)] = ()
 
     rate_limit_storage: Annotated[str, Field(pattern="^(memory://|rediss?://.+)")] = "memory://"
@@ -137,8 +172,12 @@ class Settings(DatabaseSettings):
             raise ValueError("BELA_JWT_KEY: is missing, and BELA_JWKS_URL too")
         if not self.bela_jwt_algorithm:
             raise ValueError("BELA_JWT_ALGORITHM: is missing")
-        if self.bela_jwt_algorithm == "HS256" and len(self.bela_jwt_key.get_secret_value().encode()) < 32:
-            raise ValueError("BELA_JWT_KEY: must be 32 bytes or more for HS256")
+        key = self.bela_jwt_key.get_secret_value()
+        if self.bela_jwt_algorithm == "HS256":
+            if len(key.encode()) < 32 or key.lstrip().startswith("-----BEGIN"):
+                raise ValueError("BELA_JWT_KEY: must be 32 bytes or more for HS256, and not a public key")
+        elif not _is_public_key(key, self.bela_jwt_algorithm):
+            raise ValueError(f"BELA_JWT_KEY: must be a public key in PEM, for {self.bela_jwt_algorithm}")
 
     @property
     def lease_seconds(self) -> float:

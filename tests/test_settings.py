@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from app.settings import DatabaseSettings, Settings, load
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 ROOT = Path(__file__).parent.parent
 SECRET = "kanari-rahasia-" + "s" * 32
@@ -67,22 +69,33 @@ BAD: dict[str, list[str | None]] = {
     "MBIZ_URL": [
         *(None, "mbiz", "ftp://mbiz.example", "https://", "https://kanari:x@mbiz.example"),
         *("https://mbiz.example?kanari", "http://mbiz.example", "http://10.0.0.1", "https://mbiz.example#x"),
+        *("https://mbiz.example:99999", "https://mbiz exa"),
     ],
     "MBIZ_CLIENT_ID": [None, ""],
     "MBIZ_CLIENT_SECRET": [None, "", "a,b,c", " , "],
     "MBIZ_DEADLINE_SECONDS": ["0.4", "61", "0", "-1", "nan", "inf", "ten", "10s"],
     "MBIZ_FORGOT_PASSWORD_URL": [None, "lupa", "javascript:alert(1)"],
-    "ATTEMPT_LEASE_SECONDS": ["9", "0", "-1", "x"],
-    "SETTLE_GRACE_SECONDS": ["-1", "x", "nan"],
-    "UNCERTAIN_ALERT_SECONDS": ["0", "-1", "x", "nan"],
+    "ATTEMPT_LEASE_SECONDS": ["9", "0", "-1", "x", "nan", "inf"],
+    "SETTLE_GRACE_SECONDS": ["-1", "x", "nan", "inf"],
+    "UNCERTAIN_ALERT_SECONDS": ["0", "-1", "x", "nan", "inf"],
     "BELA_ISSUER": [None, ""],
     "BELA_AUDIENCE": [None, ""],
     "BELA_JWT_KEY": [None, "kanari-kurang"],
     "BELA_JWT_ALGORITHM": [None, "none", "HS512", "hs256", "RS256,HS256"],
     "BELA_EMAIL_IS_VERIFIED": ["maybe", "2"],
+    "BELA_ROLES": [" , "],
+    "CORS_ORIGINS": ["*", "bela.example", "https://bela.example/", "https://bela.example,*", "null"],
+    "TRUSTED_PROXIES": ["proxy", "10.0.0.0/33"],
+    "RATE_LIMIT_STORAGE": ["redis://", "file://x"],
     "CALLS_PER_MINUTE": ["0", "-1", "1000001", "x", "1.5"],
     "CRASH_AT": ["after_intent", "somewhere"],
-    "DATABASE_URL": ["kanari", "mysql://x", "sqlite:///x.db", "postgresql://kanari:kanari@db/satker"],
+    "DATABASE_URL": [
+        "kanari",
+        "mysql://x",
+        "sqlite:///x.db",
+        "postgresql://kanari:kanari@db/satker",
+        "postgresql+asyncpg://h:port/db",
+    ],
     "APP_ENV": ["prod", "test", "Production"],
 }
 
@@ -132,6 +145,43 @@ def test_starting_with_another_good_setting(environment: pytest.MonkeyPatch, cha
     for name, value in changes.items():
         environment.setenv(name, value)
     assert set(changes) <= {name.upper() for name in load(Settings).model_fields_set} | {"CORS_ORIGINS"}
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def rsa_key(size: int) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=size)
+
+
+def private(key: rsa.RSAPrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "key"),
+    [
+        ("RS256", GOOD["BELA_JWT_KEY"]),
+        ("RS256", pem(rsa_key(1024))),
+        ("RS256", private(rsa_key(2048))),
+        ("RS256", pem(ec.generate_private_key(ec.SECP256R1()))),
+        ("ES256", pem(ec.generate_private_key(ec.SECP384R1()))),
+        ("ES256", pem(rsa_key(2048))),
+        ("HS256", pem(rsa_key(2048))),
+    ],
+    ids=["no key", "short RSA", "private", "EC for RSA", "another curve", "RSA for EC", "public for HMAC"],
+)
+def test_starting_with_a_key_that_does_not_fit(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], algorithm: str, key: str
+) -> None:
+    """A key of the wrong kind or size stops the start, not the first call."""
+    environment.setenv("BELA_JWT_ALGORITHM", algorithm)
+    environment.setenv("BELA_JWT_KEY", key)
+    with pytest.raises(SystemExit) as stopped:
+        load(Settings)
+    err = capsys.readouterr().err
+    assert (2, True, 1) == (stopped.value.code, err.startswith("BELA_JWT_KEY: "), err.count("\n"))
 
 
 def test_printing_settings(environment: pytest.MonkeyPatch) -> None:

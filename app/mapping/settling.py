@@ -212,7 +212,11 @@ _DUE = select(*Attempt.__table__.columns).where(
 )
 _CLAIM = (
     update(Attempt)
-    .where(Attempt.id == bindparam("attempt"), Attempt.asks == bindparam("seen"))
+    .where(
+        Attempt.id == bindparam("attempt"),
+        Attempt.state == bindparam("was"),
+        Attempt.asks == bindparam("seen"),
+    )
     .values(asks=Attempt.asks + 1, ask_at=bindparam("next", type_=Utc()))
 )
 
@@ -271,7 +275,8 @@ async def _claim(context: Context, row: AnyRow, now: datetime) -> bool:
         seconds = min(BACKOFF_FIRST * 2.0 ** min(row.asks, 10), BACKOFF_MOST)
         next_ask = now + timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
     async with context.database.begin() as tx:
-        claimed = await tx.execute(_CLAIM, {"attempt": row.id, "seen": row.asks, "next": next_ask})
+        seen = {"attempt": row.id, "was": row.state, "seen": row.asks, "next": next_ask}
+        claimed = await tx.execute(_CLAIM, seen)
     return bool(claimed.rowcount)
 
 

@@ -145,6 +145,7 @@ class _Run:
         self._staging = staging
         self._summary = summary
         self._reject = reject
+        self._seen: list[str] = []  # ids of the catalog's satkers that the current batch was about
 
     def _transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
         return self._database.reading() if self._summary.dry_run else self._database.begin()
@@ -185,6 +186,8 @@ class _Run:
                     self._place(entry, known, new, changed)
                 await self._write(tx, _INSERT, new)
                 await self._write(tx, _UPDATE, changed)
+            self._staging.see(self._seen)
+            self._seen.clear()
             done += len(batch)
             progress("writing", done, total)
 
@@ -194,7 +197,7 @@ class _Run:
         """Decides what becomes of the entry: a new row, a changed row, nothing, or a rejection."""
         summary = self._summary
         candidates = self._candidates(entry, known)
-        self._staging.see(row.id for row in candidates)
+        self._seen += [row.id for row in candidates]
         if len(candidates) > 1:
             for line, text in self._staging.lines(entry):
                 self._reject(line, "the code belongs to several satkers and kd_satker is not given", text)
@@ -204,8 +207,8 @@ class _Run:
         summary.merged += entry.lines - 1
         summary.hidden += not entry.active
         if row is None:
-            new.append({"id": uuid4().hex, **values})
-            self._staging.see([new[-1]["id"]])
+            self._seen.append(uuid4().hex)
+            new.append({"id": self._seen[-1], **values})
             summary.inserted += 1
         elif tuple(values.values()) == tuple(row[1:]):
             summary.unchanged += 1
@@ -256,9 +259,11 @@ class _Known:
 
 async def _known(tx: AsyncConnection, batch: list[Entry]) -> _Known:
     rows = list(await tx.execute(_BY_KD, {"kds": [entry.kd for entry in batch if entry.kd]}))
-    for klpd, entries in groupby(batch, key=lambda entry: entry.klpd):
-        codes = {entry.code for entry in entries if entry.code}
-        rows += await tx.execute(_BY_CODE, {"klpd": klpd, "codes": sorted(codes)})
+    found = {row.kd_satker for row in rows}
+    others = (entry for entry in batch if entry.kd not in found and entry.code)
+    for klpd, entries in groupby(others, key=lambda entry: entry.klpd):
+        codes = sorted({entry.code for entry in entries if entry.code})
+        rows += await tx.execute(_BY_CODE, {"klpd": klpd, "codes": codes})
     return _Known(rows)
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
-
 from app.catalog.importer import silent
 from app.catalog.sources import BadSource
 from app.mapping.legacy import Report, import_mappings
 from app.models import Access, Attempt, History, PpSatker
+from sqlalchemy import select
+
 from tests.service import Service, bearer
 
 pytestmark = pytest.mark.anyio

@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 
 from app import health
+from app.admin import routes as admin
 from app.address import networks
 from app.auth import TokenReader
 from app.budgets import CallBudget, storage_for
@@ -101,7 +102,7 @@ def _routed() -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.openapi = lambda: app.openapi_schema or _publish(app)  # type: ignore[method-assign]
-    for module in (catalog, satker, mapping, history, health):
+    for module in (catalog, satker, mapping, history, admin, health):
         app.include_router(module.router)
     app.router.routes.insert(0, mapping.HOT)
     _handle_problems(app)

@@ -13,6 +13,7 @@ from app.problems import (
     InternalError,
     LinkInProgress,
     MalformedBody,
+    NotFound,
     Problem,
     ProblemOut,
     RateLimited,
@@ -29,6 +30,7 @@ ABOUT = (
     "here, asks `entry` what to show when one is picked, and follows its `next_step`."
 )
 EVERYWHERE = (Unauthenticated, RoleNotAllowed, ValidationFailed, RateLimited, InternalError, DatabaseAway)
+OPERATORS = (Unauthenticated, NotFound, ValidationFailed, RateLimited, InternalError, DatabaseAway)
 WITH_BODY = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
 
 Responses = dict[int | str, dict[str, Any]]
@@ -100,7 +102,8 @@ def _complete(operation: dict[str, Any], path: str) -> None:
         del responses["422"]  # FastAPI's own shape, which is never sent
     if not path.startswith("/v1"):
         return
-    kinds = EVERYWHERE + (WITH_BODY if "requestBody" in operation else ())
+    always = OPERATORS if path.startswith("/v1/admin/") else EVERYWHERE
+    kinds = always + (WITH_BODY if "requestBody" in operation else ())
     for status, answer in problems(*kinds).items():
         _merge(responses, str(status), answer)
     operation["responses"] = dict(sorted(responses.items()))

@@ -188,6 +188,11 @@ class CompanyChoiceRequired(Problem):
     en = "This account has several companies. Choose one."
 
 
+class AttemptClosed(Problem):
+    status, code = 409, "attempt_closed"
+    id, en = "Pendaftaran ini sudah selesai.", "The outcome of this registration is settled already."
+
+
 class EmailTaken(Problem):
     status, code = 409, "email_taken"
     id = "E-mail ini sudah terdaftar di mbizmarket. Silakan masuk dengan akun itu."

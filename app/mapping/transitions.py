@@ -167,7 +167,7 @@ async def finish(
     *,
     attempt_id: str,
     company: Named,
-    account_id: str,
+    account_id: str | None,
     actor: history.Actor = "pp",
 ) -> bool:
     """calling or uncertain → mapped, on the evidence of the reference or of a proof as the registration's e-mail."""

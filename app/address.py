@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Sequence
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -16,21 +17,21 @@ def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
 
     The header counts only as far as trusted proxies wrote it: from the right, each entry was added by the one after it.
     """
-    address = peer
+    address = _parsed(peer)
+    if address is None:
+        return peer
     for entry in reversed([part.strip() for part in forwarded_for.split(",") if part.strip()]):
-        if not _is_trusted(address, trusted) or _parsed(entry) is None:
-            return address
-        address = entry
-    return address
+        client = _parsed(entry)
+        if client is None or not any(address in network for network in trusted):
+            break
+        address = client
+    return str(address)
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    parsed = _parsed(address)
-    return parsed is not None and any(parsed in network for network in trusted)
-
-
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parsed(text: str) -> Address | None:
+    """As the one spelling of it: a socket for both families writes IPv4 addresses as IPv6."""
     try:
-        return ipaddress.ip_address(address)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
+    return getattr(address, "ipv4_mapped", None) or address

@@ -1,5 +1,6 @@
 """Where budgets are counted: in memory, or in a Redis that all replicas share; and the budget of all calls of a PP."""
 
+import asyncio
 import math
 import time
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 import structlog
 from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.errors import StorageError
+from redis.asyncio import ConnectionPool
 
 from app.problems import RateLimited
 
@@ -15,6 +17,7 @@ MINUTE = 60
 AWAY = 5.0  # seconds that a Redis which did not answer is left alone
 SAY_EVERY = 60.0  # seconds between two log lines about it
 REDIS_TIMEOUT = 0.5
+REDIS_CONNECTIONS = 32  # who finds all in use waits: a flood must not look like a Redis that is away
 
 log = structlog.get_logger()
 
@@ -23,14 +26,14 @@ def storage_for(uri: str) -> Storage:
     """`memory://`, or `redis://…` with memory to fall back on."""
     if uri.startswith("memory://"):
         return MemoryStorage()
-    redis = RedisStorage(
-        f"async+{uri}",
-        wrap_exceptions=True,
-        implementation="redispy",
+    pool = ConnectionPool.from_url(
+        uri,
+        max_connections=REDIS_CONNECTIONS,
         socket_timeout=REDIS_TIMEOUT,
         socket_connect_timeout=REDIS_TIMEOUT,
     )
-    return Shared(redis)
+    options: dict[str, Any] = {"implementation": "redispy", "connection_pool": pool}
+    return Shared(RedisStorage(f"async+{uri}", wrap_exceptions=True, **options), pool)
 
 
 class Shared(Storage):
@@ -38,9 +41,11 @@ class Shared(Storage):
 
     STORAGE_SCHEME = None
 
-    def __init__(self, shared: Storage) -> None:
+    def __init__(self, shared: Storage, pool: ConnectionPool) -> None:
         super().__init__()
         self._shared = shared
+        self._pool = pool
+        self._room = asyncio.Semaphore(REDIS_CONNECTIONS)
         self._own = MemoryStorage()
         self._away_until = 0.0
         self._said = -math.inf
@@ -48,6 +53,9 @@ class Shared(Storage):
     @property
     def base_exceptions(self) -> type[Exception]:
         return StorageError
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         return int(await self._ask("incr", key, expiry, amount))
@@ -69,11 +77,12 @@ class Shared(Storage):
         await self._ask("clear", key)
 
     async def _ask(self, method: str, *arguments: Any) -> Any:
-        if time.monotonic() >= self._away_until:
-            try:
-                return await getattr(self._shared, method)(*arguments)
-            except StorageError as error:
-                self._leave_alone(error)
+        async with self._room:
+            if time.monotonic() >= self._away_until:  # those who waited know what became of those before them
+                try:
+                    return await getattr(self._shared, method)(*arguments)
+                except StorageError as error:
+                    self._leave_alone(error)
         return await getattr(self._own, method)(*arguments)
 
     def _leave_alone(self, error: StorageError) -> None:

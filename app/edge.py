@@ -148,16 +148,16 @@ class Gate:
             await self.app(scope, receive, send)
 
     async def _admit(self, scope: Scope, headers: Headers) -> None:
-        """Raises Unauthenticated, RoleNotAllowed, NotFound (admin paths, for others), RateLimited."""
+        """Raises Unauthenticated, RateLimited, RoleNotAllowed, NotFound (admin paths, for others)."""
         state = scope["state"]
         pejabat = state["pejabat"] = await self._pejabat(headers)
+        asks = ASKS_MBIZMARKET.search(scope["path"]) is not None
+        state["allowance"] = await self.calls.spend(pejabat.pp_id, asks_mbizmarket=asks)
         if scope["path"].startswith(ADMIN):
             if ADMIN_SCOPE not in pejabat.scopes:
                 raise NotFound
         elif pejabat.role not in self.roles:
             raise RoleNotAllowed
-        asks = ASKS_MBIZMARKET.search(scope["path"]) is not None
-        state["allowance"] = await self.calls.spend(pejabat.pp_id, asks_mbizmarket=asks)
         peer = scope["client"][0] if scope.get("client") else "unknown"
         state["address"] = client_address(peer, ",".join(headers.getlist("x-forwarded-for")), self.proxies)
 

@@ -139,6 +139,7 @@ def make_context(settings: Settings, mbiz_transport: httpx.AsyncBaseTransport | 
 
 
 async def close(context: Context) -> None:
+    await context.throttle.aclose()
     await context.mbiz.aclose()
     await context.database.dispose()
 

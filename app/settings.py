@@ -74,6 +74,19 @@ def _web_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def _storage(uri: str) -> str:
+    if uri == "memory://":
+        return uri
+    try:
+        parts = urlsplit(uri)
+        usable = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
+    except ValueError:  # no port
+        usable = False
+    if not usable or parts.query or parts.fragment:
+        raise ValueError("must be memory:// or redis://host:port/number, without query or fragment")
+    return uri
+
+
 def _addresses(texts: tuple[str, ...]) -> tuple[str, ...]:
     networks(texts)
     return texts
@@ -82,6 +95,8 @@ def _addresses(texts: tuple[str, ...]) -> tuple[str, ...]:
 Secrets = Annotated[
     tuple[SecretStr, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=1, max_length=2)
 ]
+# There may be a password in it: printed settings leave it out.
+Unprinted = Field(repr=False, exclude=True)
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
@@ -102,7 +117,9 @@ class DatabaseSettings(BaseSettings):
         env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
     )
 
-    database_url: Annotated[str, AfterValidator(_supported_database)] = "sqlite+aiosqlite:///./satker.db"
+    database_url: Annotated[str, AfterValidator(_supported_database), Unprinted] = (
+        "sqlite+aiosqlite:///./satker.db"
+    )
     app_env: Literal["production", "development"] = "production"
 
     @property
@@ -141,7 +158,7 @@ class Settings(DatabaseSettings):
     cors_origins: Annotated[Names, AfterValidator(_origins)] = ()
     trusted_proxies: Annotated[Names, AfterValidator(_addresses)] = ()
 
-    rate_limit_storage: Annotated[str, Field(pattern="^(memory://|rediss?://.+)")] = "memory://"
+    rate_limit_storage: Annotated[str, AfterValidator(_storage), Unprinted] = "memory://"
     calls_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 600
 
     crash_at: Point | None = None

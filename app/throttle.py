@@ -42,6 +42,10 @@ class Throttle:
         self.shared = storage if isinstance(storage, Shared) else None  # with other replicas
         self._limiter = FixedWindowRateLimiter(self._storage)
 
+    async def aclose(self) -> None:
+        if self.shared:
+            await self.shared.aclose()
+
     @asynccontextmanager
     async def failures(self, email_digest: str, pp_id: str, address: str) -> AsyncIterator[Slot]:
         """Around a try with a password. Raises TooManyAttempts when any budget of failures is spent."""

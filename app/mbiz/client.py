@@ -77,12 +77,12 @@ class Mbizmarket:
         breakers: Mapping[Kind, Breaker] | None = None,
     ) -> None:
         self.breakers = breakers or make_breakers()
-        self._client = _client(base_url, transport or self._connections())
+        self._client = _client(base_url, transport or self._connections(base_url))
         self._tokens = Tokens(self._client, client_id, client_secrets)
 
-    def _connections(self) -> Connections:
+    def _connections(self, base_url: str) -> Connections:
         """As many as all limits allow, and one for our token: no kind of call waits for another's."""
-        return Connections(sum(breaker.limit for breaker in self.breakers.values()) + 1)
+        return Connections(base_url, sum(breaker.limit for breaker in self.breakers.values()) + 1)
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -62,7 +62,7 @@ class Call:
         return replace(self, deadline=min(self.deadline, time.monotonic() + seconds))
 
     def patience(self) -> httpx.Timeout:
-        """Limits for getting a connection: a third of what is left each for the pool, TCP and TLS.
+        """Limits for getting a connection: a third of what is left for a free one, a third for TCP and TLS.
 
         A dead host then shows as a connection never made, known to have sent nothing, before the deadline
         strikes, which knows nothing. Reading has no limit here: httpx starts it anew with every byte.

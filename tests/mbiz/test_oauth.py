@@ -11,6 +11,8 @@ from app.mbiz.oauth import usable_for
 
 from tests.mbiz.market import (
     A_COMPANY,
+    ACCOUNT,
+    AN_ACCOUNT,
     ASKS,
     COMPANY,
     EMAIL,
@@ -49,14 +51,17 @@ def slowly(answer: httpx.Response, seconds: float = 0.05) -> Answer:
     return respond
 
 
-def refused_until_renewed(market: Market) -> Answer:
+def refused_until_renewed(market: Market, answer: httpx.Response | None = None) -> Answer:
     """Every token of before this moment is refused, after a while in which all callers have sent theirs."""
     tokens = market.token.call_count
+    return refused_while(lambda: market.token.call_count == tokens, answer)
 
+
+def refused_while(expired: Callable[[], bool], answer: httpx.Response | None = None) -> Answer:
     async def respond(_request: httpx.Request) -> httpx.Response:
-        expired = market.token.call_count == tokens
+        refused = expired()
         await asyncio.sleep(0.02)
-        return error(401, "invalid_token") if expired else httpx.Response(200, json=COMPANY)
+        return error(401, "invalid_token") if refused else answer or httpx.Response(200, json=COMPANY)
 
     return respond
 
@@ -112,6 +117,27 @@ async def test_call_by_fifty_with_an_expired_token(market: Market, fresh: str) -
     await asyncio.gather(*(market.mbiz.get_company(call(), "C-1") for _ in range(50)))
 
     assert (1 + 50 + 50, 1 + 1) == (market.company.call_count, market.token.call_count)
+
+
+async def test_log_in_and_register_and_look_up_with_an_expired_token(market: Market) -> None:
+    """One renewal for calls of every kind; nobody hears that their password is wrong, nothing is in doubt."""
+    await market.mbiz.get_company(call(), "C-1")
+    answers = {
+        "login": httpx.Response(200, json={"account": ACCOUNT}),
+        "register": httpx.Response(201, json=REGISTRATION),
+        "company": httpx.Response(200, json=COMPANY),
+    }
+    for name, answer in answers.items():
+        getattr(market, name).mock(side_effect=refused_until_renewed(market, answer))
+
+    outcomes = await asyncio.gather(
+        *(market.mbiz.log_in(call(), EMAIL, PASSWORD) for _ in range(20)),
+        *(market.mbiz.register(call(), REFERENCE, FORM) for _ in range(20)),
+        *(market.mbiz.get_company(call(), "C-1") for _ in range(20)),
+    )
+
+    assert [AN_ACCOUNT] * 20 + [registration()] * 20 + [A_COMPANY] * 20 == outcomes
+    assert (40, 40, 1 + 1) == (market.login.call_count, market.register.call_count, market.token.call_count)
 
 
 async def test_call_after_the_token_ended(market: Market) -> None:
@@ -365,6 +391,22 @@ async def test_call_with_the_old_secret_retired() -> None:
 
     assert [basic("old"), basic("new"), basic("new")] == identities(market)
     assert 3 == market.company.call_count
+    await market.mbiz.aclose()
+
+
+async def test_call_by_fifty_while_the_secret_is_rotated() -> None:
+    """The old secret dies together with its token, under load: one renewal tries both, and everybody is served."""
+    market = Market(("old", "new"))
+    market.company.respond(json=COMPANY)
+    market.token.mock(side_effect=only_for("old"))
+    await market.mbiz.get_company(call(), "C-1")
+
+    market.token.mock(side_effect=only_for("new"))
+    market.company.mock(side_effect=refused_while(lambda: len(identities(market)) < 3))
+    outcomes = await asyncio.gather(*(market.mbiz.get_company(call(), "C-1") for _ in range(50)))
+
+    assert [A_COMPANY] * 50 == outcomes
+    assert [basic("old"), basic("old"), basic("new")] == identities(market)
     await market.mbiz.aclose()
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -86,32 +86,36 @@ class PublishedKeys:
         return self._made[kid]
 
 
-@dataclass(slots=True)
-class _Verified:
+class Verified:
     """Tokens that were good a moment ago, by digest: checking a signature costs as much as the rest of a read."""
 
-    version: int = 0
-    tokens: dict[bytes, tuple[Pejabat, float]] = field(default_factory=dict)
+    def __init__(self, seconds: float = VERIFIED_FOR, most: int = MAX_VERIFIED) -> None:
+        self._seconds = seconds
+        self._most = most
+        self._version = 0
+        self.tokens: dict[bytes, tuple[Pejabat, float]] = {}
 
     def get(self, digest: bytes, version: int) -> Pejabat | None:
-        if version != self.version:  # a key was added or taken back
-            self.tokens, self.version = {}, version
+        if version != self._version:  # a key was added or taken back
+            self.tokens, self._version = {}, version
         pejabat, until = self.tokens.get(digest, (None, 0.0))
         return pejabat if time.time() < until else None
 
     def put(self, digest: bytes, pejabat: Pejabat, expires: float) -> None:
         self.tokens.pop(digest, None)
-        if len(self.tokens) >= MAX_VERIFIED:
+        if len(self.tokens) >= self._most:
             del self.tokens[next(iter(self.tokens))]
-        self.tokens[digest] = (pejabat, min(expires, time.time() + VERIFIED_FOR))
+        self.tokens[digest] = (pejabat, min(expires, time.time() + self._seconds))
 
 
 class TokenReader:
     """Reads bearer tokens signed with the portal's keys."""
 
-    def __init__(self, settings: Settings, jwks: Jwks | None = None) -> None:
+    def __init__(
+        self, settings: Settings, jwks: Jwks | None = None, verified: Verified | None = None
+    ) -> None:
         self._keys = PublishedKeys(jwks) if jwks else _pinned(settings)
-        self._verified = _Verified()
+        self._verified = verified or Verified()
         self._issuer = settings.bela_issuer
         self._audience = settings.bela_audience
         self._vouched = settings.bela_email_is_verified

@@ -26,14 +26,23 @@ log = structlog.get_logger()
 class Jwks:
     """Keys by id, each with its one `alg`. `version` changes whenever the set of keys does."""
 
-    def __init__(self, url: str, *, fresh: float = FRESH, pause: float = PAUSE, again: float = AGAIN) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        fresh: float = FRESH,
+        pause: float = PAUSE,
+        again: float = AGAIN,
+        timeout: float = TIMEOUT,
+    ) -> None:
         self._url = url
+        self._timeout = timeout
         self._fresh = fresh
         self._pause = pause
         self._again = again
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "identity"},
-            timeout=TIMEOUT,
+            timeout=timeout,
             trust_env=False,
             follow_redirects=False,
         )
@@ -70,11 +79,12 @@ class Jwks:
         now = time.monotonic()
         self._fresh_until, self._next_try = now + self._fresh, now + self._pause
         if keys != self._keys:
+            log.info("portal_keys_changed", keys=len(keys))
             self._keys = keys
             self.version += 1
 
     async def _get(self) -> Any:
-        async with asyncio.timeout(TIMEOUT), self._client.stream("GET", self._url) as answer:
+        async with asyncio.timeout(self._timeout), self._client.stream("GET", self._url) as answer:
             if answer.status_code != 200:
                 raise ValueError
             body = bytearray()
@@ -86,13 +96,13 @@ class Jwks:
 
 
 def _usable(document: Any) -> dict[str, dict[str, Any]]:
-    """The keys that can check signatures. Raises ValueError when there is none: such a set is a mishap."""
+    """The keys that can check signatures; when there is none, the portal has taken all of them back.
+
+    Raises ValueError for what is no set of keys.
+    """
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError
-    keys = {key["kid"]: key for key in map(_usable_key, document["keys"]) if key is not None}
-    if not keys:
-        raise ValueError
-    return keys
+    return {key["kid"]: key for key in map(_usable_key, document["keys"]) if key is not None}
 
 
 def _usable_key(key: Any) -> dict[str, Any] | None:

@@ -8,8 +8,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from app.mapping import settling
+from app.mapping import ending, settling
+from app.mapping import standing as standings
 from app.models import CatalogSatker
+from app.satker import store as satkers
 from sqlalchemy import insert
 
 from tests.invariants import violations
@@ -20,6 +22,7 @@ from tests.service import Service
 pytestmark = pytest.mark.anyio
 
 MANY = 16
+WAITS = 0.2  # seconds, in which a call gets to where it waits for a lock
 MAPPED, JOINED_IN = (201, "mapped"), (200, "mapped")
 CHECKING, IN_PROGRESS = (202, "checking"), (409, "link_in_progress")
 
@@ -215,6 +218,34 @@ async def test_removing_the_satker_while_registering_it(service: Service) -> Non
             assert answers[MAPPED] or answers[JOINED_IN]
             assert {MAPPED, IN_PROGRESS, (204, "")} >= answers.keys()
     await check(service)
+
+
+async def test_unlinking_at_the_moment_when_a_colleague_replaces_the_company(service: Service) -> None:
+    """Who waits for the mapping that is being ended finds nothing left to end, and tells nothing twice."""
+    await service.make_account("bersama@lain.example", "PT Bersama")
+    who, colleague = [await person(service, n) for n in (1, 2)]
+    for each in (who, colleague):
+        await each.log_in("bersama@lain.example")
+    async with service.database.begin() as tx:
+        standing = await standings.lock(tx, "pp-1", who.satker)
+        assert standing.live is not None
+        assert await ending.end_mapping(tx, "pp-1", standing.row, standing.live.id)
+        leaving = asyncio.create_task(colleague.unlink())
+        await asyncio.sleep(WAITS)
+    assert (204, "") == said(await leaving)
+    await check(service)
+
+
+async def test_registering_at_the_moment_when_the_satker_is_changed(service: Service) -> None:
+    """Who waits for the satker finds another one in its place: not found, and nothing is sent."""
+    who = await person(service)
+    async with service.database.begin() as tx:
+        row = await satkers.lock(tx, "pp-1", who.satker)
+        await satkers.change(tx, "pp-1", row, service.catalog[1])
+        late = asyncio.create_task(who.register())
+        await asyncio.sleep(WAITS)
+    assert (404, "satker_not_found") == said(await late)
+    assert 0 == await made(service)
 
 
 async def test_settling_from_everywhere_while_the_request_is_under_way(market: Service, wire: Held) -> None:

@@ -123,7 +123,10 @@ async def test_settling_takes_its_time(service: Service) -> None:
 
 
 async def test_settling_what_was_left_under_way(database_url: str, tmp_path: Path) -> None:
-    """A process died with the answer: nothing is asked within the lease; after it, as with any lost answer."""
+    """A process died with the answer: nothing is asked within the lease; after it, as with any lost answer.
+
+    Asking makes it uncertain and does not start the waiting times anew.
+    """
     wire = held(tmp_path)
     wire.send.set()
     wire.answer.clear()
@@ -135,6 +138,8 @@ async def test_settling_what_was_left_under_way(database_url: str, tmp_path: Pat
         await asyncio.wait([call])
         assert 0 == await settle(service)
         assert 1 == await end_leases(service.database)
+        await service.fault("find_registration", "lag", seconds=60)
+        assert [1, 0] == [await settling.settle(service.context) for _ in range(2)]
         assert 1 == await settle(service)
         assert "mapped" == await who.status()
         expected = [("registration", "uncertain"), ("mapped", "ok")]

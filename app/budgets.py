@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +17,14 @@ from app.problems import RateLimited
 MINUTE = 60
 AWAY = 5.0  # seconds that a Redis which did not answer is left alone
 SAY_EVERY = 60.0  # seconds between two log lines about it
-REDIS_TIMEOUT = 0.5
-REDIS_CONNECTIONS = 32  # who finds all in use waits: a flood must not look like a Redis that is away
+REDIS_TIMEOUT = 2.0  # generous: a process that is merely busy must not take Redis for dead and count for itself
+REDIS_CONNECTIONS = 8  # who finds all in use waits: a flood must not look like a Redis that is away
 
 log = structlog.get_logger()
 
 
-def storage_for(uri: str) -> Storage:
-    """`memory://`, or `redis://…` with memory to fall back on."""
+def storage_for(uri: str, **seconds: float) -> Storage:
+    """`memory://`, or `redis://…` with memory to fall back on; `seconds` as Shared has them."""
     if uri.startswith("memory://"):
         return MemoryStorage()
     pool = ConnectionPool.from_url(
@@ -33,7 +34,7 @@ def storage_for(uri: str) -> Storage:
         socket_connect_timeout=REDIS_TIMEOUT,
     )
     options: dict[str, Any] = {"implementation": "redispy", "connection_pool": pool}
-    return Shared(RedisStorage(f"async+{uri}", wrap_exceptions=True, **options), pool)
+    return Shared(RedisStorage(f"async+{uri}", wrap_exceptions=True, **options), pool, **seconds)
 
 
 class Shared(Storage):
@@ -41,10 +42,14 @@ class Shared(Storage):
 
     STORAGE_SCHEME = None
 
-    def __init__(self, shared: Storage, pool: ConnectionPool) -> None:
+    def __init__(
+        self, shared: Storage, pool: ConnectionPool, *, away: float = AWAY, say_every: float = SAY_EVERY
+    ) -> None:
         super().__init__()
         self._shared = shared
         self._pool = pool
+        self._away = away
+        self._say_every = say_every
         self._room = asyncio.Semaphore(REDIS_CONNECTIONS)
         self._own = MemoryStorage()
         self._away_until = 0.0
@@ -87,8 +92,8 @@ class Shared(Storage):
 
     def _leave_alone(self, error: StorageError) -> None:
         now = time.monotonic()
-        self._away_until = now + AWAY
-        if now - self._said >= SAY_EVERY:
+        self._away_until = now + self._away
+        if now - self._said >= self._say_every:
             self._said = now
             log.warning("budgets_not_shared", error=type(error.storage_error).__name__)
 
@@ -117,7 +122,10 @@ class CallBudget:
     is on the path of every request.
     """
 
-    def __init__(self, per_minute: int, shared: Storage | None) -> None:
+    def __init__(
+        self, per_minute: int, shared: Storage | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._clock = clock
         self._limits = {"calls": per_minute, "mbizmarket": max(1, per_minute // 10)}
         self._shared = shared
         self._minute = 0
@@ -129,7 +137,7 @@ class CallBudget:
         return await self._spend("mbizmarket", pp_id) if asks_mbizmarket else allowance
 
     async def _spend(self, name: str, pp_id: str) -> Allowance:
-        minute, second = divmod(int(time.time()), MINUTE)
+        minute, second = divmod(int(self._clock()), MINUTE)
         key = f"{name}/{pp_id}"
         if self._shared is None:
             count = self._count(key, minute)

@@ -162,6 +162,35 @@ async def test_two_pps_logging_in_with_one_company_at_once(service: Service) -> 
     await check(service)
 
 
+async def test_logging_in_twice_at_once(service: Service) -> None:
+    """A double click maps once and is told so twice."""
+    for turn, catalog_id in enumerate(await more_satkers(service, 6)):
+        await service.make_account(f"akun-{turn}@lain.example", f"PT {turn}")
+        who = await person(service, turn, catalog_id)
+        answers = await asyncio.gather(*(who.log_in(f"akun-{turn}@lain.example") for _ in range(2)))
+        assert {MAPPED: 1, JOINED_IN: 1} == outcomes(answers)
+    await check(service)
+
+
+async def test_two_pps_replacing_a_closed_company_at_once(service: Service) -> None:
+    """One new company, by log in or by registration; who comes second is refused, and had no access left."""
+    for turn, catalog_id in enumerate(await more_satkers(service, 6)):
+        old = await service.make_account(f"lama-{turn}@lain.example", "PT Lama")
+        await service.make_account(f"ada-{turn}@lain.example", "PT Ada")
+        who = [await person(service, n, catalog_id) for n in (0, 1)]
+        for each in who:
+            assert MAPPED == said(await each.log_in(old["email"]))
+        await close_company(service, old["companies"][0]["company_id"])
+        if turn % 2:
+            await service.make_account(f"baru-{turn}@lain.example", "PT Baru")
+        rival = who[1].log_in if turn % 2 else who[1].register
+        calls = [who[0].log_in(f"ada-{turn}@lain.example"), rival(f"baru-{turn}@lain.example")]
+        answers = outcomes(await asyncio.gather(*calls))
+        assert 1 == answers[MAPPED]
+        assert 1 == answers[409, "satker_already_mapped"] + answers[IN_PROGRESS]
+        await check(service)
+
+
 async def test_mapping_one_company_to_two_satkers_at_once(service: Service) -> None:
     """One satker gets it, the other is told that it is taken; nobody gets a 500."""
     for turn in range(6):

@@ -285,6 +285,15 @@ async def test_logging_in_at_another_satker_with_the_email_of_an_open_registrati
     assert (409, "company_already_mapped") == said(await elsewhere.log_in("lost@baru.example"))
 
 
+async def test_logging_in_elsewhere_with_the_email_as_mbizmarket_writes_it(service: Service) -> None:
+    """Compared in ASCII these are two addresses; the account that is proven has the one that is being registered."""
+    who, elsewhere = await person(service, 1, 0), await person(service, 2, 1)
+    assert (202, "checking") == said(await who.register("lost+kantor@baru.example"))
+    answer = await elsewhere.log_in("lost+\N{KELVIN SIGN}antor@baru.example")
+    assert (409, "link_in_progress") == said(answer)
+    assert 1 == (await service.truth())["requests"]["login"]
+
+
 @pytest.fixture
 def wire(tmp_path: Path) -> Held:
     return held(tmp_path, "/v1/login")

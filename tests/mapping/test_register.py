@@ -1,9 +1,12 @@
 """POST …/mapping/register, the one thing that changes mbizmarket: one account, whatever comes between."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
+from app.main import create_app
 from app.mapping import settling
 
 from tests.invariants import violations
@@ -18,7 +21,7 @@ from tests.mapping.people import (
     told,
 )
 from tests.mapping.wires import held, serving
-from tests.service import Service
+from tests.service import Service, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -307,6 +310,28 @@ async def test_registering_after_a_crash_between_intent_and_answer(database_url:
         assert MAPPED == said(await who.register())
         assert 1 == await made(service)
         assert [] == await violations(service.database, await service.truth())
+
+
+async def test_registering_again_after_the_secret_was_changed(database_url: str, tmp_path: Path) -> None:
+    """A row carries the digest of either secret: it is still this e-mail's, here and at every other satker."""
+    wire = held(tmp_path)
+    wire.send.set()
+    async with serving(database_url, wire) as service:
+        who = await person(service)
+        assert CHECKING == said(await who.register("lost@baru.example"))
+        secrets = f"{'n' * 40},{'s' * 40}"
+        app = create_app(settings_for(database_url, app_secret=secrets), mbiz_transport=wire)
+        async with (
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as http,
+            app.router.lifespan_context(app),
+        ):
+            later = replace(service, http=http)
+            elsewhere = await person(later, 2, 1)
+            assert IN_PROGRESS == said(await elsewhere.register("lost@baru.example"))
+            assert IN_PROGRESS == said(await elsewhere.log_in("lost@baru.example"))
+            assert MAPPED == said(await replace(who, service=later).register("lost@baru.example"))
+            assert AGAIN == said(await replace(who, service=later).register("lost@baru.example"))
+        assert 1 == await made(service)
 
 
 async def test_registering_where_a_colleague_has_mapped(service: Service) -> None:

@@ -5,9 +5,10 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
+from sqlalchemy.exc import ProgrammingError
 
 from app.catalog.progress import console_progress
 from app.catalog.sources import BadSource, Progress
@@ -18,6 +19,7 @@ cli = typer.Typer(
     name="python -m app", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 
+T = TypeVar("T")
 HOST = Annotated[str, typer.Option(help="Address to listen on.")]
 
 
@@ -44,6 +46,22 @@ def say(line: str) -> None:
 def development_only(settings: DatabaseSettings, what: str) -> None:
     if not settings.development:
         fail(f"APP_ENV: {what} runs in development only", 2)
+
+
+def on_database(run: Callable[[Database], Awaitable[T]]) -> T:
+    """What a command finds or changes in the configured database."""
+
+    async def whole() -> T:
+        database = Database(load(DatabaseSettings).database_url)
+        try:
+            return await run(database)
+        finally:
+            await database.dispose()
+
+    try:
+        return asyncio.run(whole())
+    except ProgrammingError:  # PostgreSQL's way of saying that a table or a column is not there
+        fail("database: its schema is not this version's; run `python -m app migrate`")
 
 
 @cli.command()
@@ -153,16 +171,12 @@ def import_mappings(
 def _import(run: Callable[[Database, Progress], Awaitable[None]]) -> None:
     """Runs an import on the configured database, with its progress on standard error."""
 
-    async def whole() -> None:
-        database = Database(load(DatabaseSettings).database_url)
-        try:
-            with console_progress() as progress:
-                await run(database, progress)
-        finally:
-            await database.dispose()
+    async def with_progress(database: Database) -> None:
+        with console_progress() as progress:
+            await run(database, progress)
 
     try:
-        asyncio.run(whole())
+        on_database(with_progress)
     except BadSource as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -233,3 +247,49 @@ def openapi() -> None:
     from app.main import document
 
     say(json.dumps(document(), ensure_ascii=False, indent=2))
+
+
+@cli.command()
+def purge() -> None:
+    """Drop refused attempts, and digests of e-mails, that are older than RETENTION_DAYS."""
+    from app import privacy
+
+    days = load(DatabaseSettings).retention_days
+    say(on_database(lambda database: privacy.purge(database, days)).text())
+
+
+SUB = Annotated[str, typer.Option(help="The PP's id: `sub` of the portal's tokens.")]
+
+
+@cli.command()
+def export(sub: SUB) -> None:
+    """Everything that is stored about a PP, as JSON."""
+    from app import privacy
+
+    found = on_database(lambda database: privacy.export(database, sub))
+    say(json.dumps(found, ensure_ascii=False, indent=2))
+
+
+@cli.command()
+def forget(sub: SUB) -> None:
+    """End a PP's accesses, drop their list, and make what has to stay be about nobody in particular."""
+    from app import privacy
+
+    try:
+        done = on_database(lambda database: privacy.forget(database, sub))
+    except privacy.RegistrationOpen:
+        fail("a registration of this PP is open: run `settle`, or have it resolved, then try again")
+    say(done.text())
+
+
+@cli.command()
+def check() -> None:
+    """Hold a live database to the service's promises; exit status 1 if one is broken."""
+    from app import invariants
+
+    broken = on_database(invariants.violations)
+    for violation in broken:
+        say(str(violation))
+    if broken:
+        fail(f"{len(broken)} promises are broken")
+    say("every promise is kept")

@@ -121,6 +121,7 @@ class DatabaseSettings(BaseSettings):
         "sqlite+aiosqlite:///./satker.db"
     )
     app_env: Literal["production", "development"] = "production"
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] = 90
 
     @property
     def development(self) -> bool:

@@ -65,7 +65,8 @@ async def evidence(context: Context, call: Call, opened: Open) -> Registration |
 
 
 def _is_for(context: Context, opened: Open, registration: Registration) -> bool:
-    return opened.digest in context.digests.all_of(registration.account.email)
+    """Of a PP who was forgotten meanwhile there is no digest: the reference is ours, and nothing more can be said."""
+    return opened.digest is None or opened.digest in context.digests.all_of(registration.account.email)
 
 
 Change = Callable[[AsyncConnection, Standing], Awaitable[bool]]

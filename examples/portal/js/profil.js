@@ -169,7 +169,7 @@ function counted({ items, page, size, total }) {
 function pageButtons({ page, pages }, show) {
   if (pages <= 1) return [];
   const near = [1, page - 1, page, page + 1, pages].filter((n) => n >= 1 && n <= pages);
-  const to = (label, n, props = {}) => button(label, () => show({ page: String(n) }), "page", props);
+  const to = (label, n, props = {}) => button(label, () => show({ page: String(n) }), "page-number", props);
   const numbers = [...new Set(near)].map((n) =>
     to(String(n), n, { "aria-label": `Halaman ${n}`, "aria-current": n === page ? "page" : null }),
   );

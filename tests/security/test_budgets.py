@@ -20,7 +20,7 @@ from app.throttle import FAILED_PER_EMAIL
 from structlog.testing import capture_logs
 
 from tests.conftest import fill_catalog
-from tests.crash.processes import Process, environment, free_port
+from tests.crash.processes import START_SECONDS, Process, environment, free_port
 from tests.described import Described
 from tests.mapping.people import Person, person, said
 from tests.redis_server import RedisServer, redis_program
@@ -135,7 +135,8 @@ async def test_guessing_with_fifty_at_once(
 async def test_guessing_at_two_processes(redis: RedisServer, sqlite_url: str, tmp_path: Path) -> None:
     """The same between real processes: 50 at once, 5 reach mbizmarket."""
     ports = [free_port() for _ in range(3)]
-    settings = {**environment(sqlite_url, ports[2]), "RATE_LIMIT_STORAGE": redis.url}
+    patient = {"MBIZ_DEADLINE_SECONDS": "30", "ATTEMPT_LEASE_SECONDS": "30"}
+    settings = {**environment(sqlite_url, ports[2]), **patient, "RATE_LIMIT_STORAGE": redis.url}
     market = ["sandbox", "--port", str(ports[2]), "--database", str(tmp_path / "mbiz.db")]
     processes = [Process(tmp_path, market, settings, f"http://127.0.0.1:{ports[2]}/sandbox/truth")]
     for port in ports[:2]:
@@ -143,7 +144,9 @@ async def test_guessing_at_two_processes(redis: RedisServer, sqlite_url: str, tm
         serve = ["serve", "--port", str(port)]
         processes.append(Process(tmp_path / str(port), serve, settings, f"http://127.0.0.1:{port}/healthz"))
     try:
-        await asyncio.gather(*(asyncio.to_thread(process.start) for process in processes))
+        for process in processes:
+            process.launch()
+        await asyncio.gather(*map(listening, ports))
         assert {422: 5, 429: 45} == await guess_at(ports[:2], sqlite_url)
         async with httpx.AsyncClient(trust_env=False) as http:
             truth = (await http.get(f"http://127.0.0.1:{ports[2]}/sandbox/truth")).json()
@@ -153,11 +156,25 @@ async def test_guessing_at_two_processes(redis: RedisServer, sqlite_url: str, tm
             process.kill()
 
 
+async def listening(port: int) -> None:
+    """Returns when somebody accepts connections there."""
+    give_up = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            assert time.monotonic() < give_up, f"nobody listens on {port}"
+            await asyncio.sleep(0.1)
+        else:
+            writer.close()
+            return await writer.wait_closed()
+
+
 async def guess_at(ports: list[int], database_url: str) -> Counter[int]:
     database = Database(database_url)
     catalog = await fill_catalog(database)
     await database.dispose()
-    async with httpx.AsyncClient(headers=bearer(), trust_env=False, timeout=30) as http:
+    async with httpx.AsyncClient(headers=bearer(), trust_env=False, timeout=60) as http:
         bases = [f"http://127.0.0.1:{port}/v1/satkers" for port in ports]
         satker = (await http.post(bases[0], json={"catalog_id": catalog[0]})).json()["id"]
         guesses = (
@@ -222,14 +239,14 @@ async def test_calling_while_redis_hangs(redis: RedisServer, sqlite_url: str, tm
         redis.freeze()
         try:
             began = time.monotonic()
-            answers = await asyncio.gather(*(http.get("/v1/satkers") for _ in range(100)))
+            answers = await asyncio.gather(*(http.get("/v1/satkers") for _ in range(40)))
             assert {200} == {answer.status_code for answer in answers}
             again = time.monotonic()
             assert 200 == (await http.get("/v1/satkers")).status_code
             ended = time.monotonic()
         finally:
             redis.thaw()
-        assert (again - began < 3 * REDIS_TIMEOUT, ended - again < REDIS_TIMEOUT) == (True, True)
+        assert (again - began < 4 * REDIS_TIMEOUT, ended - again < REDIS_TIMEOUT) == (True, True)
 
 
 async def test_saying_that_redis_is_away(redis: RedisServer) -> None:

@@ -1,5 +1,6 @@
 """What is kept, for how long, and how a PP gets a copy of it or is forgotten (statement 18)."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -297,6 +298,30 @@ async def test_forgetting_one_whose_registration_turns_up_late(service: Service)
     assert ("orphan", True) == (late.state, late.pp_id.startswith("forgotten-"))
     assert "pp-1" not in await dump(service.database)
     assert [] == await violations(service.database, await service.truth())
+
+
+async def test_forgetting_while_the_pp_is_at_it(service: Service) -> None:
+    """Whatever comes first: refused and nothing changed, or forgotten with nothing of the list left."""
+    await service.make_account(BUDI["email"], "PT Budi")
+    for turn in range(6):
+        first, second = [await service.add(service.catalog[number]) for number in (0, 1)]
+        results = await asyncio.gather(
+            privacy.forget(service.database, "pp-1"),
+            service.http.post(f"/v1/satkers/{first}/mapping/login", json=BUDI),
+            service.http.post(
+                f"/v1/satkers/{second}/mapping/register", json=registration(f"baru{turn}@satker.example")
+            ),
+            return_exceptions=True,
+        )
+        refused = isinstance(results[0], privacy.RegistrationOpen)
+        assert refused or isinstance(results[0], privacy.Forgotten), results
+        assert not [one for one in results[1:] if getattr(one, "status_code", 500) >= 500], results
+        async with service.database.reading() as db:
+            own = await db.scalar(select(func.count()).where(PpSatker.pp_id == "pp-1"))
+        assert (2 if refused else 0) == own
+        assert [] == await violations(service.database, await service.truth())
+        assert [] == await invariants.violations(service.database)
+        await privacy.forget(service.database, "pp-1")
 
 
 async def test_forgetting_an_operator(service: Service) -> None:

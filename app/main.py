@@ -14,8 +14,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 
 from app import health
-from app.admin import routes as admin
 from app.address import networks
+from app.admin import routes as admin
 from app.auth import TokenReader
 from app.budgets import CallBudget, storage_for
 from app.catalog import routes as catalog

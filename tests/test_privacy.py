@@ -118,16 +118,16 @@ async def test_purging_more_than_a_batch(service: Service) -> None:
     assert 1 == await count(service.database, Attempt)
 
 
-async def test_purging_by_command(service: Service, database_url: str) -> None:
+async def test_purging_by_command(sqlite_service: Service, sqlite_url: str) -> None:
     """RETENTION_DAYS says how old; 90 without it."""
-    await service.make_account(BUDI["email"], "PT Budi")
-    await age(service, await refuse_one(service, 0), 40)
+    await sqlite_service.make_account(BUDI["email"], "PT Budi")
+    await age(sqlite_service, await refuse_one(sqlite_service, 0), 40)
 
-    assert (0, "purged 0 refused attempts and 0 e-mail digests\n", "") == command(database_url, "purge")
+    assert (0, "purged 0 refused attempts and 0 e-mail digests\n", "") == command(sqlite_url, "purge")
     assert (0, "purged 1 refused attempts and 0 e-mail digests\n", "") == command(
-        database_url, "purge", RETENTION_DAYS="30"
+        sqlite_url, "purge", RETENTION_DAYS="30"
     )
-    status_, out, error = command(database_url, "purge", RETENTION_DAYS="0")
+    status_, out, error = command(sqlite_url, "purge", RETENTION_DAYS="0")
     assert (2, "", True) == (status_, out, error.startswith("RETENTION_DAYS: "))
 
 
@@ -352,12 +352,12 @@ async def test_coming_back(service: Service) -> None:
         assert True is await db.scalar(select(PpSatker.is_primary).where(PpSatker.id == satker))
 
 
-@pytest.mark.parametrize("name", ["purge", "export", "forget", "check"])
+@pytest.mark.parametrize("name", ["forget", "check"])
 async def test_a_database_without_tables(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """One line and exit status 1."""
     server: Any = request.getfixturevalue("postgres")
     server.create_database("without_tables")
-    sub = ["--sub", "pp-1"] if name in ("export", "forget") else []
+    sub = ["--sub", "pp-1"] if name == "forget" else []
     try:
         for url in (f"sqlite+aiosqlite:///{tmp_path}/empty.db", server.url("without_tables")):
             code, out, error = command(url, name, *sub)

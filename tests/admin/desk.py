@@ -7,10 +7,11 @@ from app.db import AnyRow
 from app.models import Access, Attempt, History, PpSatker
 from sqlalchemy import select
 
+from tests.canary import PASSWORD
 from tests.service import Service, bearer, registration
 
 OPERATOR = bearer(sub="operator-1", role="ADMIN", email=None, email_verified=None, scope="x mappings:admin")
-BUDI = {"email": "budi@lain.example", "password": "Rahasia-123"}
+BUDI = {"email": "budi@lain.example", "password": PASSWORD}
 DENIED = "ditolak mbizmarket"
 
 

@@ -5,7 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
+from app.mapping import standing as standings
+from app.mapping import transitions
 from app.models import CatalogSatker
+from app.satker.schemas import CompanyOut
 from sqlalchemy import update
 
 from tests.admin.desk import (
@@ -165,6 +168,26 @@ async def test_moving_without_saying_where_or_why(
     answer = await call(shared_service, "POST", "mappings/m/move", json=body)
 
     assert (422, [field]) == (answer.status_code, [error["field"] for error in answer.json()["errors"]])
+
+
+async def test_moving_while_somebody_is_joining(service: Service) -> None:
+    """Who joins between the look and the move goes along too."""
+    _, mapping = await map_satker(service, 0)
+    theirs = await service.add(service.catalog[0], headers=pp(2))
+    async with service.database.begin() as tx:  # a log in of PP 2 that has yet to commit
+        standing = await standings.lock(tx, "pp-2", theirs)
+        company = CompanyOut(company_id=standing.row.company_id, name="PT Budi")
+        await transitions.grant(
+            tx, standing, attempt_id=mapping, company=company, via="login", account_id=None
+        )
+        moving = asyncio.create_task(move(service, mapping, service.catalog[5]))
+        await asyncio.sleep(0.5)
+        assert not moving.done()
+
+    assert 200 == (await moving).status_code
+    assert {theirs: (service.catalog[5], True)} == await satkers(service, "pp-2")
+    assert "mapped" == await status(service, theirs, pp(2))
+    await whole(service)
 
 
 async def test_moving_while_others_join_leave_and_register(service: Service) -> None:

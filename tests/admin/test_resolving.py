@@ -11,6 +11,7 @@ from app.models import Attempt
 from sqlalchemy import update
 
 from tests.admin.desk import attempt, call, map_satker, open_registration, status, told
+from tests.canary import PASSWORD
 from tests.invariants import violations
 from tests.service import Service, registration
 
@@ -101,7 +102,7 @@ async def test_resolving_as_orphan(service: Service) -> None:
     assert [("registration", "pp-1", WHY, "orphan")] == await told(service)
     read = (await service.http.get("/v1/history")).json()["items"][0]
     assert ("operator", "orphan", None) == (read["actor"], read["outcome"], read["company_name"])
-    body = {"email": "baru@satker.example", "password": "Rahasia-123"}
+    body = {"email": "baru@satker.example", "password": PASSWORD}
     linked = await service.http.post(f"/v1/satkers/{satker}/mapping/login", json=body)
     assert 201 == linked.status_code
     await whole(service)

@@ -45,6 +45,7 @@ from app.mbiz.wire import (
 
 __all__ = ["Call", "Mbizmarket", "same_email"]
 
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "satu-pp-multi-satker"}
 LOCKED_FOR = 900  # seconds, when mbizmarket locks an account without saying for how long
 
 
@@ -77,6 +78,7 @@ class Mbizmarket:
         breakers: Mapping[Kind, Breaker] | None = None,
     ) -> None:
         self.breakers = breakers or make_breakers()
+        self._base_url = base_url.rstrip("/")
         self._client = _client(base_url, transport or self._connections(base_url))
         self._tokens = Tokens(self._client, client_id, client_secrets)
 
@@ -201,13 +203,15 @@ class Mbizmarket:
         fields: Mapping[str, object] | None,
         headers: Mapping[str, str],
     ) -> httpx.Request:
-        headers = {"X-Request-Id": call.request_id, **headers}
+        """Made here, not by the client: it would parse the base URL thrice and merge defaults that nobody set."""
+        headers = {**HEADERS, "X-Request-Id": call.request_id, **headers}
         if call.traceparent:
             headers["traceparent"] = call.traceparent
+        url = f"{self._base_url}{path}"
         if fields is None:
-            return self._client.build_request(method, path, headers=headers)
+            return httpx.Request(method, url, headers=headers)
         headers["Content-Type"] = "application/json"
-        return self._client.build_request(method, path, headers=headers, content=encode(fields))
+        return httpx.Request(method, url, headers=headers, content=encode(fields))
 
     def _may_open(self, url: str) -> bool:
         """An absolute URL without tricks; plain http only where mbizmarket itself is reached so."""
@@ -228,7 +232,7 @@ def _client(base_url: str, transport: httpx.AsyncBaseTransport) -> httpx.AsyncCl
     return httpx.AsyncClient(
         base_url=base_url,
         transport=Guarded(transport),
-        headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+        headers=HEADERS,
         follow_redirects=False,
         trust_env=False,
     )

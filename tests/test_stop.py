@@ -1,0 +1,86 @@
+"""SIGTERM lets running requests end, within a bound; what is cut is as a crash; crash points never reach production."""
+
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.crash.processes import DEADLINE, Process, environment, free_port, wait_until
+from tests.crash.world import World, Worlds
+
+pytest_plugins = ["tests.crash.worlds"]
+
+GRACEFUL = int(DEADLINE) + 2  # seconds, and what a loaded machine needs to end a process
+LATE = 5
+
+
+@pytest.fixture
+def world(worlds: Worlds) -> World:
+    world = worlds("sqlite")
+    world.ensure_served()
+    return world
+
+
+def test_stopping_while_a_registration_is_under_way(world: World) -> None:
+    """It is answered, the mapping is there, and the process ends by itself."""
+    person = world.person()
+    world.fault("register", "sleep_after", seconds=DEADLINE / 2)
+    with ThreadPoolExecutor() as threads:
+        answer = threads.submit(person.register)
+        wait_until(lambda: world.made_for(person.new_email))
+        world.service.send(signal.SIGTERM)
+        assert -signal.SIGTERM == world.service.wait(GRACEFUL + LATE)
+        assert (201, "mapped") == answer.result().said
+    assert [] == world.violations()
+
+
+def test_stopping_while_mbizmarket_hangs(world: World) -> None:
+    """The deadline ends the request, so the stop is bounded too; the outcome is open, and never called failed."""
+    person = world.person()
+    world.fault("register", "sleep_after", seconds=10 * DEADLINE)
+    with ThreadPoolExecutor() as threads:
+        answer = threads.submit(person.register)
+        wait_until(lambda: world.made_for(person.new_email))
+        began = time.monotonic()
+        world.service.send(signal.SIGTERM)
+        world.service.wait(GRACEFUL + LATE)
+        assert time.monotonic() - began < GRACEFUL + LATE
+        assert (202, "checking") == answer.result().said
+    world.settle_all()
+    assert "mapped" == _status(world, person.satker)
+    assert [] == world.violations()
+
+
+def test_stopping_without_patience(world: World) -> None:
+    """A second signal cuts what runs: no attempt is marked failed by it, and settling finishes it."""
+    person = world.person()
+    world.fault("register", "sleep_after", seconds=DEADLINE / 2)
+    with ThreadPoolExecutor() as threads:
+        answer = threads.submit(person.register)
+        wait_until(lambda: world.made_for(person.new_email))
+        world.service.send(signal.SIGTERM)
+        time.sleep(0.05)  # two signals at once would be one
+        world.service.send(signal.SIGINT)
+        world.service.wait(GRACEFUL + LATE)
+        assert answer.result().cut
+    assert {"calling"} == {attempt.state for attempt in world.open_attempts()}
+    world.settle_all()
+    assert "mapped" == _status(world, person.satker)
+    assert [] == world.violations()
+
+
+def _status(world: World, satker: str) -> str:
+    (attempt,) = (each for each in world.attempts("mapped", "refused") if each.satker_id == satker)
+    return str(attempt.state)
+
+
+@pytest.mark.parametrize("point", ["after_intent", "after_upstream", "before_commit", "after_commit"])
+def test_starting_in_production_with_a_crash_point(point: str, tmp_path: Path) -> None:
+    """One line that names the setting, exit status 2, and nothing is served."""
+    settings = environment(f"sqlite+aiosqlite:///{tmp_path}/satker.db", free_port())
+    service = Process(tmp_path, ["serve", "--port", str(free_port())], settings, "")
+    service.launch(APP_ENV="production", CRASH_AT=point)
+    assert 2 == service.wait(60)
+    assert "CRASH_AT: is for tests, and refused in production\n" == service.log.read_text()

@@ -111,6 +111,7 @@ async def measure(caller: Caller, at_once: int, calls: int) -> tuple[float, floa
             took.append(time.monotonic() - begun)
 
     asks = [await caller() for _ in range(at_once)]
+    await asyncio.gather(*(ask() for ask in asks))  # everybody is connected, and has our token
     begun, cpu = time.monotonic(), time.process_time()
     await asyncio.gather(*map(keep_asking, asks))
     wall, cpu = time.monotonic() - begun, time.process_time() - cpu

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.mapping.people import attempts, close_company, join_company, person, said, told
+from tests.mapping.people import attempts, close_company, join_company, on_sqlite, person, said, told
 from tests.mapping.wires import held, serving
 from tests.service import Service
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, on_sqlite]
 
 MAPPED, AGAIN = (201, "mapped"), (200, "mapped")
 

@@ -15,6 +15,7 @@ from tests.mapping.people import (
     close_company,
     end_leases,
     join_company,
+    on_sqlite,
     person,
     said,
 )
@@ -65,6 +66,7 @@ async def test_entering_a_satker_without_a_company(
     assert searches == (await sqlite_service.truth())["requests"]["search"]
 
 
+@on_sqlite
 async def test_entering_with_free_companies_of_ones_own(service: Service) -> None:
     """Those of the verified e-mail's account that are active and free are offered, and no others."""
     account = await service.make_account("pp1@satker.example", "PT A", "PT B", "PT Tutup", "PT Lain")
@@ -82,6 +84,7 @@ async def test_entering_with_free_companies_of_ones_own(service: Service) -> Non
     assert expected == await shown(await person(service, 1, 0))
 
 
+@on_sqlite
 @pytest.mark.parametrize("kind", ["no company", "closed", "taken", "unverified"])
 async def test_entering_with_an_account_that_has_nothing_to_offer(service: Service, kind: str) -> None:
     """The address is known to mbizmarket, so it is not suggested: it would only lead to `email_taken`."""
@@ -144,6 +147,7 @@ async def test_entering_when_mapped_with_little_known(sqlite_url: str, tmp_path:
         assert [payload] == [body["payload"] for body in wire.bodies]
 
 
+@on_sqlite
 async def test_entering_where_a_colleague_has_mapped(service: Service) -> None:
     """Log in; nothing is said of the company to whom mbizmarket does not know as belonging to it."""
     await service.make_account("budi@lain.example", "PT Budi")
@@ -172,6 +176,7 @@ async def test_entering_where_ones_own_company_is_mapped(
         assert log_in("mapped_by_other") == step
 
 
+@on_sqlite
 async def test_entering_a_company_that_was_closed_or_is_gone(service: Service) -> None:
     """Each is said as it is; nothing is matched again by e-mail."""
     account = await service.make_account("pp1@satker.example", "PT A", "PT B")
@@ -185,6 +190,7 @@ async def test_entering_a_company_that_was_closed_or_is_gone(service: Service) -
     assert "mapped" == await who.status()
 
 
+@on_sqlite
 async def test_entering_after_the_account_left_the_company(service: Service) -> None:
     """The access is lost at mbizmarket: log in, as the same or as another account of that company, and it works."""
     account = await service.make_account("budi@lain.example", "PT Budi")

@@ -4,7 +4,7 @@ import pytest
 from app.mapping import settling
 from sqlalchemy import text
 
-from tests.mapping.people import accesses, attempts, close_company, history, person, said, told
+from tests.mapping.people import accesses, attempts, close_company, history, on_sqlite, person, said, told
 from tests.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -35,6 +35,7 @@ async def test_a_row_says_who_did_what_to_which_satker(service: Service) -> None
     assert expected == {name: getattr(row, name) for name in expected}
 
 
+@on_sqlite
 async def test_a_refusal_names_no_company_and_no_attempt(service: Service) -> None:
     """What was refused came to nothing, and what it ran into is not the PP's to read."""
     await service.make_account("budi@lain.example", "PT Budi")
@@ -62,6 +63,7 @@ async def test_replacing_tells_everybody_whose_access_ends(service: Service) -> 
     ] == acts
 
 
+@on_sqlite
 async def test_what_leaves_no_row(service: Service) -> None:
     """A question to the person, an outage, an unknown satker, and a proof of what is there already."""
     await service.make_account("sari@lain.example", "PT A", "PT B")
@@ -160,6 +162,7 @@ async def test_nothing_happens_that_cannot_be_told(service: Service, change: str
     assert before == await state(service)
 
 
+@on_sqlite
 async def test_settling_tells_what_the_service_found_out(service: Service) -> None:
     """The act is the system's; no PP is named as having done it."""
     who = await person(service)

@@ -10,6 +10,7 @@ from tests.mapping.people import (
     attempts,
     close_company,
     join_company,
+    on_sqlite,
     person,
     said,
     told,
@@ -54,6 +55,7 @@ async def test_logging_in_again(service: Service) -> None:
     assert "open_mbizmarket" == await who.step()
 
 
+@on_sqlite
 async def test_logging_in_with_a_wrong_password_or_an_unknown_email(service: Service) -> None:
     """Both are one answer, leave the satker as it was, and a row of the history."""
     await service.make_account("budi@lain.example", "PT Budi")
@@ -67,6 +69,7 @@ async def test_logging_in_with_a_wrong_password_or_an_unknown_email(service: Ser
     assert [] == await attempts(service.database)
 
 
+@on_sqlite
 async def test_logging_in_with_several_companies(service: Service) -> None:
     """The free active ones are offered; the choice is taken when the log in comes again with it."""
     account = await service.make_account("sari@lain.example", "PT A", "PT B", "PT C")
@@ -83,6 +86,7 @@ async def test_logging_in_with_several_companies(service: Service) -> None:
     assert MAPPED == said(await who.log_in("sari@lain.example", company_id=ids[1]))
 
 
+@on_sqlite
 async def test_logging_in_with_one_free_company_among_several(service: Service) -> None:
     """What is closed or serves another satker is no choice, so nobody is asked."""
     account = await service.make_account("sari@lain.example", "PT A", "PT B", "PT C")
@@ -93,6 +97,7 @@ async def test_logging_in_with_one_free_company_among_several(service: Service) 
     assert (MAPPED, "PT B") == (said(answer), answer.json()["company"]["name"])
 
 
+@on_sqlite
 async def test_logging_in_for_a_company_that_cannot_be_mapped(service: Service) -> None:
     """Each reason has its own code, and each refusal its row."""
     account = await service.make_account("budi@lain.example", "PT Milik Lain", "PT Tutup", "PT Bebas")
@@ -112,6 +117,7 @@ async def test_logging_in_for_a_company_that_cannot_be_mapped(service: Service) 
     assert [("mapped", code) for code in ["ok", *codes]] == await told(service.database)
 
 
+@on_sqlite
 async def test_logging_in_when_every_company_of_the_account_is_taken(service: Service) -> None:
     """Not "no active company": there is one, and it serves another satker."""
     await service.make_account("budi@lain.example", "PT Budi")
@@ -143,6 +149,7 @@ async def test_joining_a_closed_company(service: Service) -> None:
     assert MAPPED == said(await (await person(service, 2)).log_in("budi@lain.example"))
 
 
+@on_sqlite
 async def test_joining_with_an_account_of_another_company(service: Service) -> None:
     """Refused without a name, whatever else the account holds and asks for; the colleague loses nothing."""
     await service.make_account("budi@lain.example", "PT Budi")
@@ -159,6 +166,7 @@ async def test_joining_with_an_account_of_another_company(service: Service) -> N
     assert ["mapped", "mapped_by_other"] == [await first.status(), await colleague.status()]
 
 
+@on_sqlite
 async def test_logging_in_with_another_company_where_one_is_mapped(service: Service) -> None:
     """The mapping stays: only a company that mbizmarket itself has closed can be replaced."""
     await service.make_account("budi@lain.example", "PT Budi")
@@ -190,6 +198,7 @@ async def test_replacing_a_company_that_is_closed_or_gone(service: Service, gone
     assert rows == (await told(service.database))[2:]
 
 
+@on_sqlite
 async def test_logging_in_while_mbizmarket_cannot_say_whether_the_company_is_closed(service: Service) -> None:
     """Not knowing is no reason to end a mapping: 503, and everything stays."""
     old = await service.make_account("lama@lain.example", "PT Lama")
@@ -202,6 +211,7 @@ async def test_logging_in_while_mbizmarket_cannot_say_whether_the_company_is_clo
     assert "PT Lama" == (await who.mapping())["company"]["name"]
 
 
+@on_sqlite
 async def test_logging_in_where_the_same_company_was_closed(service: Service) -> None:
     """There is nothing new to map, and a closed one is not mapped anew."""
     account = await service.make_account("budi@lain.example", "PT Budi")
@@ -225,12 +235,14 @@ async def test_logging_in_after_the_company_was_renamed(service: Service) -> Non
     assert "PT Budi Jaya" == (await who.mapping())["company"]["name"]
 
 
+@on_sqlite
 async def test_logging_in_as_an_unverified_account(service: Service) -> None:
     """It is never offered by e-mail, but who has its password may use it."""
     await service.make_account("bella@lain.example", "PT Bella", email_verified=False)
     assert MAPPED == said(await (await person(service)).log_in("bella@lain.example"))
 
 
+@on_sqlite
 async def test_logging_in_to_a_locked_account(service: Service) -> None:
     """mbizmarket's lock is passed on with its own time to wait; it leaves no row, as all that is throttled."""
     await service.make_account("budi@lain.example", "PT Budi")
@@ -247,6 +259,7 @@ async def test_logging_in_to_a_locked_account(service: Service) -> None:
     assert [] == await told(service.database)
 
 
+@on_sqlite
 async def test_logging_in_at_somebody_elses_satker(service: Service) -> None:
     """Another PP's satker answers as one that does not exist, and mbizmarket is not asked."""
     await service.make_account("budi@lain.example", "PT Budi")
@@ -285,6 +298,7 @@ async def test_logging_in_at_another_satker_with_the_email_of_an_open_registrati
     assert (409, "company_already_mapped") == said(await elsewhere.log_in("lost@baru.example"))
 
 
+@on_sqlite
 async def test_logging_in_elsewhere_with_the_email_as_mbizmarket_writes_it(service: Service) -> None:
     """Compared in ASCII these are two addresses; the account that is proven has the one that is being registered."""
     who, elsewhere = await person(service, 1, 0), await person(service, 2, 1)

@@ -5,10 +5,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.mapping.people import close_company, person, said
+from tests.mapping.people import close_company, on_sqlite, person, said
 from tests.service import Service, bearer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, on_sqlite]
 
 OWN = "pp1@satker.example"
 
@@ -25,9 +25,9 @@ async def test_looking_without_an_account(service: Service) -> None:
 
 
 @pytest.mark.parametrize("email", [OWN, "PP1@Satker.EXAMPLE", f" {OWN} "])
-async def test_looking_by_ones_own_address(sqlite_service: Service, email: str) -> None:
+async def test_looking_by_ones_own_address(service: Service, email: str) -> None:
     """In whatever case it is written, it is the token's address that is answered for."""
-    assert OWN == (await look(sqlite_service, email)).json()["email"]
+    assert OWN == (await look(service, email)).json()["email"]
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ async def test_looking_by_ones_own_address(sqlite_service: Service, email: str) 
     ],
 )
 async def test_looking_for_what_is_not_ones_own(
-    sqlite_service: Service, email: str | None, claims: dict[str, Any], refusal: tuple[int, str]
+    service: Service, email: str | None, claims: dict[str, Any], refusal: tuple[int, str]
 ) -> None:
     """Refused before mbizmarket is asked, the same whether there is such an account or not."""
-    assert refusal == said(await look(sqlite_service, email, **claims))
-    assert 0 == (await sqlite_service.truth())["requests"]["search"]
+    assert refusal == said(await look(service, email, **claims))
+    assert 0 == (await service.truth())["requests"]["search"]
 
 
 async def test_looking_at_ones_companies(service: Service) -> None:
@@ -97,16 +97,14 @@ async def test_looking_at_an_account_with_nothing_to_offer(service: Service, kin
     ("fault", "refusal"),
     [("503_before", (503, "mbiz_unavailable")), ("html_200", (502, "mbiz_bad_response"))],
 )
-async def test_looking_while_mbizmarket_fails(
-    sqlite_service: Service, fault: str, refusal: tuple[int, str]
-) -> None:
+async def test_looking_while_mbizmarket_fails(service: Service, fault: str, refusal: tuple[int, str]) -> None:
     """Not knowing is not "none"."""
-    await sqlite_service.fault("search", fault)
-    assert refusal == said(await look(sqlite_service))
+    await service.fault("search", fault)
+    assert refusal == said(await look(service))
 
 
-async def test_looking_when_mbizmarket_answers_for_somebody_else(sqlite_service: Service) -> None:
+async def test_looking_when_mbizmarket_answers_for_somebody_else(service: Service) -> None:
     """An account with another address than the one that was asked for is not believed."""
-    await sqlite_service.make_account(OWN, "PT A")
-    await sqlite_service.fault("search", "other_email")
-    assert (502, "mbiz_bad_response") == said(await look(sqlite_service))
+    await service.make_account(OWN, "PT A")
+    await service.fault("search", "other_email")
+    assert (502, "mbiz_bad_response") == said(await look(service))

@@ -16,6 +16,7 @@ from tests.mapping.people import (
     close_company,
     end_leases,
     join_company,
+    on_sqlite,
     person,
     said,
     told,
@@ -90,6 +91,7 @@ async def test_registering_again_while_it_is_under_way(database_url: str, tmp_pa
         assert 0 == (await service.truth())["requests"]["login"]
 
 
+@on_sqlite
 async def test_registering_an_email_that_is_taken(service: Service) -> None:
     """Refused, told as the last failure, and the satker is free for the next try, which clears that."""
     await service.make_account("budi@lain.example", "PT Budi")
@@ -103,6 +105,7 @@ async def test_registering_an_email_that_is_taken(service: Service) -> None:
     assert ["refused", "mapped"] == [row.state for row in await attempts(service.database)]
 
 
+@on_sqlite
 async def test_registering_what_mbizmarket_rejects(service: Service) -> None:
     """Its codes are passed on for the fields that were sent, none of its words, and the satker is free."""
     who = await person(service)
@@ -116,6 +119,7 @@ async def test_registering_what_mbizmarket_rejects(service: Service) -> None:
     assert MAPPED == said(await who.register())
 
 
+@on_sqlite
 async def test_registering_while_mbizmarket_cannot_be_reached(service: Service) -> None:
     """Nothing was sent, so the satker is free and the form may simply come again."""
     who = await person(service)
@@ -128,6 +132,7 @@ async def test_registering_while_mbizmarket_cannot_be_reached(service: Service) 
     assert 1 == await made(service)
 
 
+@on_sqlite
 async def test_registering_without_a_token_of_our_own(service: Service) -> None:
     """The token comes before anything is sent: when mbizmarket gives none, the satker is free."""
     who = await person(service)
@@ -137,6 +142,7 @@ async def test_registering_without_a_token_of_our_own(service: Service) -> None:
     assert "unmapped" == await who.status()
 
 
+@on_sqlite
 async def test_registering_with_a_token_that_has_expired(service: Service) -> None:
     """Renewed once and repeated once: it is nobody's failure, and one account is made."""
     who = await person(service)
@@ -179,6 +185,7 @@ async def test_registering_again_when_the_lookup_lags(service: Service) -> None:
     assert 2 == attempt.sends
 
 
+@on_sqlite
 async def test_registering_again_with_other_data(service: Service) -> None:
     """What arrived first counts: the mapping shows the company as mbizmarket has it."""
     who = await person(service)
@@ -188,6 +195,7 @@ async def test_registering_again_with_other_data(service: Service) -> None:
     assert (MAPPED, "Dinas Contoh") == (said(answer), answer.json()["company"]["name"])
 
 
+@on_sqlite
 async def test_registering_again_what_never_arrived_with_other_data(service: Service) -> None:
     """The first never arrived, so the repeat's data are what mbizmarket gets."""
     who = await person(service)
@@ -217,6 +225,7 @@ async def test_registering_another_email_while_one_is_uncertain(service: Service
     assert 204 == (await colleague.remove()).status_code
 
 
+@on_sqlite
 async def test_registering_again_when_the_email_turns_out_to_be_somebody_elses(service: Service) -> None:
     """With a wrong password it is `email_taken` and stays uncertain, until settling frees the satker."""
     who = await person(service)
@@ -249,6 +258,7 @@ async def test_registering_again_when_the_email_turns_out_to_be_ones_own(service
     assert [] == await violations(service.database, await service.truth())
 
 
+@on_sqlite
 @pytest.mark.parametrize("companies", [(), ("PT A", "PT B")])
 async def test_registering_again_when_that_account_leaves_a_choice(
     service: Service, companies: tuple[str, ...]
@@ -266,6 +276,7 @@ async def test_registering_again_when_that_account_leaves_a_choice(
         assert MAPPED == said(await who.log_in("budi@lain.example", company_id=chosen))
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("fault", "refusal"), [("refuse", (503, "mbiz_unavailable")), ("rate_limited", CHECKING)]
 )
@@ -283,6 +294,7 @@ async def test_registering_again_while_mbizmarket_is_away(
     assert 1 == await made(service)
 
 
+@on_sqlite
 async def test_registering_again_what_is_rejected_now(service: Service) -> None:
     """Answered alike, and still uncertain: what the first send did, only the reference can tell."""
     who = await person(service)
@@ -345,6 +357,7 @@ async def test_registering_where_a_colleague_has_mapped(service: Service) -> Non
     assert ("registration", "satker_already_mapped") == (await told(service.database))[-1]
 
 
+@on_sqlite
 async def test_registering_after_unlinking_while_a_colleague_stays(service: Service) -> None:
     """Without access even the same form is refused; the account it made gets in by logging in."""
     who, colleague = await person(service, 1), await person(service, 2)
@@ -356,6 +369,7 @@ async def test_registering_after_unlinking_while_a_colleague_stays(service: Serv
     assert AGAIN == said(await who.register())
 
 
+@on_sqlite
 async def test_registering_after_removing_and_adding_again(service: Service) -> None:
     """A new place on the list, the same PP and e-mail: once they are in again, the form is still done."""
     who, colleague = await person(service, 1), await person(service, 2)
@@ -369,6 +383,7 @@ async def test_registering_after_removing_and_adding_again(service: Service) -> 
     assert 1 == await sent(service)
 
 
+@on_sqlite
 async def test_registering_where_one_is_mapped(service: Service) -> None:
     """Another e-mail is refused while the company is active."""
     await service.make_account("budi@lain.example", "PT Budi")
@@ -393,6 +408,7 @@ async def test_registering_in_place_of_a_closed_company(service: Service) -> Non
     assert [] == await violations(service.database, await service.truth())
 
 
+@on_sqlite
 async def test_registering_in_place_of_a_company_that_mbizmarket_cannot_speak_of(service: Service) -> None:
     """Not knowing whether it is closed is no reason to end a mapping."""
     await service.make_account("budi@lain.example", "PT Budi")

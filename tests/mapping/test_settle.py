@@ -16,6 +16,7 @@ from tests.mapping.people import (
     end_leases,
     history,
     join_company,
+    on_sqlite,
     person,
     said,
     told,
@@ -83,6 +84,7 @@ async def test_settling_within_the_grace_period(sqlite_url: str, tmp_path: Path)
         assert "unmapped" == await who.status()
 
 
+@on_sqlite
 async def test_settling_counts_anew_after_a_repeat(service: Service) -> None:
     """What was said before the registration was sent again says nothing about the second send."""
     who = await person(service)
@@ -96,6 +98,7 @@ async def test_settling_counts_anew_after_a_repeat(service: Service) -> None:
         assert expected == await who.status()
 
 
+@on_sqlite
 async def test_settling_when_the_lookup_lags(service: Service) -> None:
     """Not found, and then found: mapped, not failed."""
     who = await person(service)
@@ -159,6 +162,7 @@ async def test_settling_while_mbizmarket_is_away(service: Service) -> None:
     assert ["mapped"] * 3 == [await who.status() for who in people]
 
 
+@on_sqlite
 async def test_settling_past_an_answer_of_no_use(service: Service) -> None:
     """What mbizmarket garbles about one registration keeps no other waiting."""
     people = [await person(service, 1, place) for place in range(2)]
@@ -179,6 +183,7 @@ async def test_settling_on_an_answer_about_something_else(sqlite_service: Servic
     assert "checking" == await who.status()
 
 
+@on_sqlite
 async def test_settling_after_the_email_was_changed_at_mbizmarket(service: Service) -> None:
     """It may be anybody's by now: it stays open for an operator, however often it is asked about."""
     who = await person(service)
@@ -237,6 +242,7 @@ async def test_settling_what_turns_up_late(service: Service) -> None:
     assert [] == await violations(service.database, await service.truth())
 
 
+@on_sqlite
 async def test_settling_for_a_day(service: Service) -> None:
     """What was freed is asked about every quarter of an hour, for a day and no longer."""
     await never_arrived(service)

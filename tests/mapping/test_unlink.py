@@ -3,7 +3,7 @@
 import pytest
 
 from tests.invariants import violations
-from tests.mapping.people import accesses, attempts, person, said, told
+from tests.mapping.people import accesses, attempts, on_sqlite, person, said, told
 from tests.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -72,6 +72,7 @@ async def test_removing_and_adding_again(service: Service) -> None:
     assert [] == await violations(service.database, await service.truth())
 
 
+@on_sqlite
 async def test_removing_a_satker_that_a_colleague_has_mapped(service: Service) -> None:
     """There is nothing of one's own to end, so it goes at once and the mapping stays."""
     await service.make_account("budi@lain.example", "PT Budi")
@@ -81,6 +82,7 @@ async def test_removing_a_satker_that_a_colleague_has_mapped(service: Service) -
     assert "mapped" == await who.status()
 
 
+@on_sqlite
 async def test_changing_a_satker(service: Service) -> None:
     """Not while it is mapped; once it is, the last failure goes too, for it was the other satker's."""
     await service.make_account("budi@lain.example", "PT Budi")
@@ -93,6 +95,7 @@ async def test_changing_a_satker(service: Service) -> None:
     assert None is (await who.mapping())["last_failure"]
 
 
+@on_sqlite
 async def test_ending_somebody_elses_access(service: Service) -> None:
     """Another PP's satker answers as one that does not exist."""
     await service.make_account("budi@lain.example", "PT Budi")

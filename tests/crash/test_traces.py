@@ -41,5 +41,6 @@ def test_looking_for_the_password_that_everybody_typed(system: System, worlds: W
     assert 202 == third.register().status
     world.kill()
     world.settle_all()
+    world.let_go()
     assert holding(world, f"PT {first.number}")  # this search finds what is there
     assert [] == holding(world, CANARY)

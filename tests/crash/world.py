@@ -117,12 +117,16 @@ class World:
 
         return self._runner.run(ask())
 
+    def let_go(self) -> None:
+        """Closes the test's own connections. Whoever reads SQLite's files beside an open one takes its locks away."""
+        self._runner.run(self._database.dispose())
+
     def close(self) -> None:
         self.service.kill()
         self.market.kill()
         self._http.close()
         self._mbiz.close()
-        self._runner.run(self._database.dispose())
+        self.let_go()
         self._runner.close()
 
     def restart(self, **settings: str) -> None:
@@ -239,14 +243,16 @@ class World:
             self.settle()
         return self.broken_now(truth)
 
-    def broken_now(self, truth: dict[str, Any] | None = None) -> list[str]:
+    def broken_now(self, truth: dict[str, Any] | None = None, *, settled: bool = True) -> list[str]:
+        """What is broken at this moment. Before settling has come round, a row may be calling past its lease (I3)."""
         known = truth or self.truth()
         TALLY.checks += 1
-        broken = [
+        found = [
             *self.broken,
             *self.look(lambda database: violations(database, known)),
             *self.look(witness.illegal),
         ]
+        broken = [each for each in found if settled or not each.startswith("I3")]
         TALLY.broken += broken
         return broken
 

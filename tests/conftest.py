@@ -10,6 +10,12 @@ from app.db import Database
 from app.models import CatalogSatker, Klpd
 from sqlalchemy import insert
 
+from tests.canary import (  # noqa: F401 - its hooks and its fixture
+    _folders_of_the_run,
+    pytest_runtest_logreport,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+)
 from tests.postgres import Postgres
 from tests.service import Service, running
 

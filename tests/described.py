@@ -10,6 +10,8 @@ import httpx
 from app.main import document
 from jsonschema import Draft202012Validator
 
+from tests import canary
+
 # What a caller may hear of paths and methods that no operation is about.
 ELSEWHERE = {
     "malformed_body",
@@ -41,6 +43,7 @@ class Described(httpx.AsyncBaseTransport):
 def check(method: str, path: str, answer: httpx.Response) -> None:
     """Raises AssertionError, saying what the document does not describe."""
     where = f"{method} {path}: {answer.status_code} {answer.text[:300]}"
+    assert not canary.is_in(answer.content + repr(answer.headers.raw).encode()), f"a password: {where}"
     _check_headers(path, answer, where)
     operation = _operation(method, path)
     if operation is not None:

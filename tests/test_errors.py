@@ -12,6 +12,7 @@ from app.cli import migrate_database
 from app.main import create_app, document
 from app.problems import Problem, preferred_language
 
+from tests.canary import PASSWORD
 from tests.described import Described
 from tests.postgres import Postgres
 from tests.service import Service, bearer, registration, running, settings_for
@@ -37,7 +38,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "SatkerIn": {"catalog_id": "x"},
     "SatkerPatch": {"is_primary": True, "catalog_id": "x"},
     "ConfirmIn": {"company_id": "x"},
-    "LogInIn": {"email": "a@satker.example", "password": "Rahasia-123", "company_id": "x"},
+    "LogInIn": {"email": "a@satker.example", "password": PASSWORD, "company_id": "x"},
     "RegisterIn": registration(),
     "EntryIn": {"category": "ATK"},
 }

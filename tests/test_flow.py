@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.canary import PASSWORD
 from tests.service import Service, pp, registration
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +24,7 @@ async def test_logging_in_maps_the_satker(service: Service) -> None:
     """The account's only company is taken without asking."""
     await service.make_account("budi@lain.example", "PT Budi")
     satker = await service.add(service.catalog[0])
-    body = {"email": "budi@lain.example", "password": "Rahasia-123"}
+    body = {"email": "budi@lain.example", "password": PASSWORD}
     made = await service.http.post(f"/v1/satkers/{satker}/mapping/login", json=body)
     assert (made.status_code, made.json()["company"]["name"]) == (201, "PT Budi")
     again = await service.http.post(f"/v1/satkers/{satker}/mapping/login", json=body)
@@ -47,13 +48,13 @@ async def test_a_second_pp_joins_with_the_right_account_alone(service: Service) 
     """A colleague sees no company, is refused with a wrong account, and gets in with the right one."""
     await service.make_account("budi@lain.example", "PT Budi")
     await service.make_account("orang@lain.example", "PT Lain")
-    body = {"email": "budi@lain.example", "password": "Rahasia-123"}
+    body = {"email": "budi@lain.example", "password": PASSWORD}
     satker = await service.add(service.catalog[0])
     assert (await service.http.post(f"/v1/satkers/{satker}/mapping/login", json=body)).status_code == 201
     other = await service.add(service.catalog[0], headers=pp(2))
     seen = (await service.http.get(f"/v1/satkers/{other}/mapping", headers=pp(2))).json()
     assert (seen["status"], seen["company"]) == ("mapped_by_other", None)
-    wrong = {"email": "orang@lain.example", "password": "Rahasia-123"}
+    wrong = {"email": "orang@lain.example", "password": PASSWORD}
     refused = await service.http.post(f"/v1/satkers/{other}/mapping/login", json=wrong, headers=pp(2))
     assert (refused.status_code, refused.json()["code"]) == (409, "satker_already_mapped")
     joined = await service.http.post(f"/v1/satkers/{other}/mapping/login", json=body, headers=pp(2))

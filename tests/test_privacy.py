@@ -17,6 +17,7 @@ from app.models import Attempt, History, PpSatker
 from sqlalchemy import func, select, update
 
 from tests.admin.desk import BUDI, attempt, call, log_in, map_satker, open_registration, status
+from tests.canary import PASSWORD
 from tests.invariants import violations
 from tests.service import Service, pp, registration
 
@@ -228,7 +229,7 @@ async def test_forgetting(service: Service, database_url: str) -> None:
     assert [] == await invariants.violations(service.database)
 
     taken = await service.add(service.catalog[1], headers=pp(3))
-    body = {"email": EMAIL, "password": "Rahasia-123"}
+    body = {"email": EMAIL, "password": PASSWORD}
     answer = await service.http.post(f"/v1/satkers/{taken}/mapping/login", json=body, headers=pp(3))
     assert 201 == answer.status_code
 

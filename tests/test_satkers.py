@@ -10,6 +10,7 @@ import pytest
 from app.models import CatalogSatker, History, Klpd, PpSatker
 from sqlalchemy import insert, select, update
 
+from tests.canary import PASSWORD
 from tests.service import Service, pp, registration
 
 pytestmark = pytest.mark.anyio
@@ -270,7 +271,7 @@ async def test_listing_by_state(service: Service) -> None:
     await register(service, mapped)
     await leave_uncertain(service, checking)
     colleague = await service.add(service.catalog[2], headers=pp(2))
-    body = {"email": "lain@x.example", "password": "Rahasia-123"}
+    body = {"email": "lain@x.example", "password": PASSWORD}
     await service.http.post(f"/v1/satkers/{colleague}/mapping/login", json=body, headers=pp(2))
     states = {"mapped": mapped, "checking": checking, "mapped_by_other": others, "unmapped": free}
     for status, satker_id in states.items():

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from app.mapping import legacy, settling
 
+from tests.canary import PASSWORD
 from tests.history.rows import row, write
 from tests.service import Service, pp, registration
 
 pytestmark = pytest.mark.anyio
 
-BUDI = {"email": "budi@lain.example", "password": "Rahasia-123"}
+BUDI = {"email": "budi@lain.example", "password": PASSWORD}
 
 
 async def history(service: Service, headers: dict[str, str] | None = None, **query: Any) -> list[Any]:

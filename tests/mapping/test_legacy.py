@@ -10,6 +10,7 @@ from app.mapping.legacy import Report, import_mappings
 from app.models import Access, Attempt, History, PpSatker
 from sqlalchemy import select
 
+from tests.canary import PASSWORD
 from tests.service import Service, bearer
 
 pytestmark = pytest.mark.anyio
@@ -192,7 +193,7 @@ async def test_a_satker_whose_registration_is_open(service: Service, tmp_path: P
     await service.fault("register", "html_200")
     body = {
         "email": "baru@satker.example",
-        "password": "Rahasia-123",
+        "password": PASSWORD,
         "contact_name": "Budi",
         "phone": "0812345678",
         "company": {

@@ -10,6 +10,7 @@ from app.mapping.routes import HOT
 from app.problems import SatkerNotFound
 from sqlalchemy import event
 
+from tests.canary import PASSWORD
 from tests.service import Service, pp
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +43,7 @@ async def test_reading_ones_own_write_while_others_read(service: Service) -> Non
     await service.make_account("budi@lain.example", "PT Budi")
     satker = await service.add(service.catalog[0])
     path = f"/v1/satkers/{satker}/mapping"
-    body = {"email": "budi@lain.example", "password": "Rahasia-123"}
+    body = {"email": "budi@lain.example", "password": PASSWORD}
     stop = asyncio.Event()
 
     async def read_on() -> None:

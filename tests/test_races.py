@@ -88,7 +88,7 @@ async def test_registering_one_satker_with_many_emails_at_once(
 
 async def test_registering_with_one_email_many_times_at_once(market: Service, wire: Held) -> None:
     """A double click, sixteen fold: one account, and every answer is that it is done or under way."""
-    for turn, catalog_id in enumerate(await more_satkers(market, 5)):
+    for turn, catalog_id in enumerate(await more_satkers(market, 3)):
         wire.send.clear()
         who = await person(market, turn, catalog_id)
         calls = [asyncio.create_task(who.register(f"Sama-{turn}@baru.example")) for _ in range(MANY)]
@@ -101,7 +101,7 @@ async def test_registering_with_one_email_many_times_at_once(market: Service, wi
 
 async def test_registering_with_one_email_many_times_as_it_comes(service: Service) -> None:
     """The same with nobody held up: whoever comes late finds it mapped."""
-    for turn, catalog_id in enumerate(await more_satkers(service, 5)):
+    for turn, catalog_id in enumerate(await more_satkers(service, 3)):
         who = await person(service, turn, catalog_id)
         calls = (who.register(f"sama-{turn}@baru.example") for _ in range(MANY))
         answers = outcomes(await asyncio.gather(*calls))
@@ -114,7 +114,7 @@ async def test_registering_with_one_email_many_times_as_it_comes(service: Servic
 @pytest.mark.parametrize("lag", [0, 60])
 async def test_repeating_an_uncertain_registration_many_times_at_once(service: Service, lag: int) -> None:
     """The lost answer is found, or else sent for again, by many tabs together: one account, and it ends mapped."""
-    for turn, catalog_id in enumerate(await more_satkers(service, 4)):
+    for turn, catalog_id in enumerate(await more_satkers(service, 2)):
         who = await person(service, turn, catalog_id)
         if lag:
             await service.fault("register", "lag", seconds=lag)
@@ -129,7 +129,7 @@ async def test_repeating_an_uncertain_registration_many_times_at_once(service: S
 
 async def test_registering_one_email_for_many_satkers_at_once(market: Service, wire: Held) -> None:
     """An e-mail is registered for one satker at a time, whoever asks."""
-    for turn in range(4):
+    for turn in range(2):
         wire.send.clear()
         places = enumerate(await more_satkers(market, 8))
         who = [await person(market, turn * 8 + n % 2, catalog_id) for n, catalog_id in places]
@@ -142,7 +142,7 @@ async def test_registering_one_email_for_many_satkers_at_once(market: Service, w
 
 async def test_two_pps_logging_in_with_their_own_companies_at_once(service: Service) -> None:
     """One satker gets one company; whoever comes second is refused without a name."""
-    for turn, catalog_id in enumerate(await more_satkers(service, 6)):
+    for turn, catalog_id in enumerate(await more_satkers(service, 4)):
         emails = [f"akun{n}-{turn}@lain.example" for n in (0, 1)]
         for email in emails:
             await service.make_account(email, f"PT {email}")
@@ -154,7 +154,7 @@ async def test_two_pps_logging_in_with_their_own_companies_at_once(service: Serv
 
 async def test_two_pps_logging_in_with_one_company_at_once(service: Service) -> None:
     """Colleagues who map the same satker together both get in: one maps, the other joins."""
-    for turn, catalog_id in enumerate(await more_satkers(service, 6)):
+    for turn, catalog_id in enumerate(await more_satkers(service, 4)):
         await service.make_account(f"akun-{turn}@lain.example", f"PT {turn}")
         who = [await person(service, n, catalog_id) for n in (0, 1)]
         answers = await asyncio.gather(*(each.log_in(f"akun-{turn}@lain.example") for each in who))
@@ -164,7 +164,7 @@ async def test_two_pps_logging_in_with_one_company_at_once(service: Service) -> 
 
 async def test_logging_in_twice_at_once(service: Service) -> None:
     """A double click maps once and is told so twice."""
-    for turn, catalog_id in enumerate(await more_satkers(service, 6)):
+    for turn, catalog_id in enumerate(await more_satkers(service, 4)):
         await service.make_account(f"akun-{turn}@lain.example", f"PT {turn}")
         who = await person(service, turn, catalog_id)
         answers = await asyncio.gather(*(who.log_in(f"akun-{turn}@lain.example") for _ in range(2)))
@@ -174,7 +174,7 @@ async def test_logging_in_twice_at_once(service: Service) -> None:
 
 async def test_two_pps_replacing_a_closed_company_at_once(service: Service) -> None:
     """One new company, by log in or by registration; who comes second is refused, and had no access left."""
-    for turn, catalog_id in enumerate(await more_satkers(service, 6)):
+    for turn, catalog_id in enumerate(await more_satkers(service, 4)):
         old = await service.make_account(f"lama-{turn}@lain.example", "PT Lama")
         await service.make_account(f"ada-{turn}@lain.example", "PT Ada")
         who = [await person(service, n, catalog_id) for n in (0, 1)]
@@ -193,7 +193,7 @@ async def test_two_pps_replacing_a_closed_company_at_once(service: Service) -> N
 
 async def test_mapping_one_company_to_two_satkers_at_once(service: Service) -> None:
     """One satker gets it, the other is told that it is taken; nobody gets a 500."""
-    for turn in range(6):
+    for turn in range(4):
         await service.make_account(f"akun-{turn}@lain.example", f"PT {turn}")
         places = enumerate(await more_satkers(service, 2))
         who = [await person(service, n, catalog_id) for n, catalog_id in places]
@@ -205,7 +205,7 @@ async def test_mapping_one_company_to_two_satkers_at_once(service: Service) -> N
 async def test_joining_while_the_last_access_ends(service: Service) -> None:
     """Who joins gets a mapping that lives: the old one in time, or a new one; nobody keeps one that ended."""
     await service.make_account("bersama@lain.example", "PT Bersama")
-    for catalog_id in await more_satkers(service, 6):
+    for catalog_id in await more_satkers(service, 4):
         who = [await person(service, n, catalog_id) for n in range(4)]
         assert MAPPED == said(await who[0].log_in("bersama@lain.example"))
         joins = (each.log_in("bersama@lain.example") for each in who[1:])
@@ -218,7 +218,7 @@ async def test_joining_while_the_last_access_ends(service: Service) -> None:
 
 async def test_replacing_a_closed_company_while_colleagues_leave_and_join(service: Service) -> None:
     """The old mapping ends once, whoever ends it, and with it every access; each is told once in the history."""
-    for turn, catalog_id in enumerate(await more_satkers(service, 8)):
+    for turn, catalog_id in enumerate(await more_satkers(service, 5)):
         old = await service.make_account(f"lama-{turn}@lain.example", "PT Lama")
         await service.make_account(f"baru-{turn}@lain.example", "PT Baru")
         who = [await person(service, n, catalog_id) for n in range(3)]
@@ -235,7 +235,7 @@ async def test_replacing_a_closed_company_while_colleagues_leave_and_join(servic
 
 async def test_removing_the_satker_while_registering_it(service: Service) -> None:
     """Either the registration holds the satker, or the satker is gone and nothing was sent."""
-    for turn, catalog_id in enumerate(await more_satkers(service, 10)):
+    for turn, catalog_id in enumerate(await more_satkers(service, 6)):
         who = await person(service, turn, catalog_id)
         before = await made(service)
         calls = [who.register(f"hapus-{turn}@baru.example"), who.remove(unlink=True)]
@@ -280,7 +280,7 @@ async def test_registering_at_the_moment_when_the_satker_is_changed(service: Ser
 async def test_settling_from_everywhere_while_the_request_is_under_way(market: Service, wire: Held) -> None:
     """A lease that ran out too early lets four settles race the live request: one question, one mapping."""
     wire.send.set()
-    for turn, catalog_id in enumerate(await more_satkers(market, 4)):
+    for turn, catalog_id in enumerate(await more_satkers(market, 2)):
         wire.waiting.clear()
         wire.answer.clear()
         who = await person(market, turn, catalog_id)

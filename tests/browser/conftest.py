@@ -1,4 +1,4 @@
-"""Headless Chromium over the real processes. It is Debian's, installed by .ci/run; without it these tests are skipped."""
+"""Headless Chromium over the real processes. Without it these tests are skipped; .ci/run installs Debian's."""
 
 import itertools
 import os
@@ -13,10 +13,15 @@ from tests.browser.processes import Demo, Person, running
 from tests.browser.screens import Screens
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PATIENCE = 15_000  # milliseconds for what should be there at once: the machine may be busy
 
 numbers = itertools.count(1)

@@ -69,13 +69,13 @@ class Screens:
         self.dialog.get_by_role("button", name=word).click()
 
     def log_in(self, email: str, password: str) -> None:
-        self.title("Masuk ke mbizmarket")
+        expect(self.dialog.get_by_role("heading", name="Masuk ke mbizmarket")).to_be_visible()
         self.dialog.get_by_label("E-mail").fill(email)
         self.dialog.get_by_label("Kata sandi", exact=True).fill(password)
         self.button("Masuk").click()
 
     def fill_registration(self, email: str | None = None, **changes: str) -> None:
-        self.title("Daftar di mbizmarket")
+        expect(self.dialog.get_by_role("heading", name="Daftar di mbizmarket")).to_be_visible()
         for label, text in (FORM | changes).items():
             self.dialog.get_by_label(label, exact=True).fill(text)
         if email is not None:

@@ -35,6 +35,7 @@ export function combobox({ name, label, hint, search, onpick = () => {} }) {
   });
   input.addEventListener("click", () => list.hidden && find());
   input.addEventListener("blur", hide);
+  list.addEventListener("mousedown", (event) => event.preventDefault()); // the focus stays in the input
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
@@ -73,7 +74,6 @@ export function combobox({ name, label, hint, search, onpick = () => {} }) {
   function line(option) {
     const item = h("li", { id: newId("option"), role: "option", "aria-selected": "false" }, option.name);
     if (option.note) item.append(h("small", {}, option.note));
-    item.addEventListener("mousedown", (event) => event.preventDefault()); // the focus stays in the input
     item.addEventListener("click", () => choose(option));
     return item;
   }

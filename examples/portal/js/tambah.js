@@ -36,7 +36,7 @@ export function tambah({ signal, onclose, changed }) {
     catalog_satker_not_found: "catalog_id",
     satker_limit_reached: "catalog_id",
   };
-  view.show("Tambah Satuan Kerja", h("div", {}, form({ fields: [klpd, code], submit: "Simpan", send, places })));
+  view.show("Tambah Satuan Kerja", h("div.roomy", {}, form({ fields: [klpd, code], submit: "Simpan", send, places })));
   klpd.input.focus();
 }
 

@@ -17,7 +17,9 @@ from app.problems import RateLimited
 MINUTE = 60
 AWAY = 5.0  # seconds that a Redis which did not answer is left alone
 SAY_EVERY = 60.0  # seconds between two log lines about it
-REDIS_TIMEOUT = 2.0  # generous: a process that is merely busy must not take Redis for dead and count for itself
+REDIS_TIMEOUT = (
+    2.0  # generous: a process that is merely busy must not take Redis for dead and count for itself
+)
 REDIS_CONNECTIONS = 8  # who finds all in use waits: a flood must not look like a Redis that is away
 
 log = structlog.get_logger()
@@ -38,7 +40,10 @@ def storage_for(uri: str, **seconds: float) -> Storage:
 
 
 class Shared(Storage):
-    """A shared storage that budgets outlive: while it is away each process counts for itself."""
+    """A shared storage that budgets outlive: while it is away each process counts for itself.
+
+    Each goes on from the last count that it was told, so that an outage is no new budget for who had spent theirs.
+    """
 
     STORAGE_SCHEME = None
 
@@ -63,7 +68,12 @@ class Shared(Storage):
         await self._pool.aclose()
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        return int(await self._ask("incr", key, expiry, amount))
+        count: int | None = await self._ask_shared("incr", key, expiry, amount)
+        if count is None:
+            return await self._own.incr(key, expiry, amount)
+        if expiry > MINUTE:  # those of calls are many, and soon over
+            await self._own.incr(key, expiry, count - await self._own.get(key))
+        return count
 
     async def get(self, key: str) -> int:
         return int(await self._ask("get", key))
@@ -82,13 +92,19 @@ class Shared(Storage):
         await self._ask("clear", key)
 
     async def _ask(self, method: str, *arguments: Any) -> Any:
+        answer = await self._ask_shared(method, *arguments)
+        return await getattr(self._own, method)(*arguments) if answer is None else answer
+
+    async def _ask_shared(self, method: str, *arguments: Any) -> Any:
+        """None while it is away."""
         async with self._room:
-            if time.monotonic() >= self._away_until:  # those who waited know what became of those before them
-                try:
-                    return await getattr(self._shared, method)(*arguments)
-                except StorageError as error:
-                    self._leave_alone(error)
-        return await getattr(self._own, method)(*arguments)
+            if time.monotonic() < self._away_until:  # those who waited know what became of those before them
+                return None
+            try:
+                return await getattr(self._shared, method)(*arguments)
+            except StorageError as error:
+                self._leave_alone(error)
+                return None
 
     def _leave_alone(self, error: StorageError) -> None:
         now = time.monotonic()

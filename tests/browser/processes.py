@@ -117,6 +117,7 @@ def running(folder: Path) -> Iterator[Demo]:
     ports = ["--port", str(api), "--sandbox-port", str(mbiz), "--portal-port", str(portal)]
     settings = {
         "MBIZ_DEADLINE_SECONDS": "3",
+        "ATTEMPT_LEASE_SECONDS": "3",
         "SETTLE_GRACE_SECONDS": "0",
         "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/satker.db",
     }
@@ -130,6 +131,7 @@ def running(folder: Path) -> Iterator[Demo]:
             base = "http://127.0.0.1"
             demo = Demo(f"{base}:{api}", f"{base}:{mbiz}", f"{base}:{portal}", http)
             _await(process, demo)
+            _import_more(folder, settings)
             demo.unused = _catalog(demo)
             yield demo
     finally:
@@ -154,6 +156,23 @@ def _await(process: subprocess.Popen[bytes], demo: Demo) -> None:
         else:
             return
     raise AssertionError("the portal did not come up")
+
+
+def _import_more(folder: Path, settings: dict[str, str]) -> None:
+    """Satkers enough for all tests, each of which may link some; those of the sample catalog are used first."""
+    head = "kd_satker,kd_satker_str,nama_satker,kd_klpd,nama_klpd,jenis_klpd,status_satker,tahun_aktif"
+    lines = [
+        f"{n},9{n},KANTOR PELAYANAN {n},A1,BADAN PERCOBAAN,LEMBAGA,Aktif,2026" for n in range(80100, 80190)
+    ]
+    file = folder / "more.csv"
+    file.write_text("\n".join([head, *lines]))
+    subprocess.run(
+        [sys.executable, "-m", "app", "import-satkers", str(file)],
+        env=os.environ | settings,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def _catalog(demo: Demo) -> list[dict[str, Any]]:

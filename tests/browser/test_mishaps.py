@@ -154,7 +154,7 @@ def test_registering_another_email_in_a_second_tab(
     other.pick(satker)
     other.answer("Belum")
     other.fill_registration(f"lain+{person.sub}@satker.example")
-    demo.fault("register", "sleep_after", seconds=2)
+    demo.fault("register", "sleep_after", seconds=1.5)
 
     one.button("Daftar").click()
     expect(one.button("Mengirim…")).to_be_visible()

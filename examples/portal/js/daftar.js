@@ -14,10 +14,11 @@ export const forget = (id) => drafts.delete(id);
 /** Keeps what is typed into these fields, through errors, the back button and signing in again. */
 export function keep(id, form, names) {
   form.addEventListener("input", () => {
-    const values = names.map((name) => [name, form.elements[name].value]);
-    drafts.set(id, { ...draft(id), ...Object.fromEntries(values) });
+    remember(id, Object.fromEntries(Object.entries(names).map(([name, as]) => [as, form.elements[name].value])));
   });
 }
+
+const remember = (id, values) => drafts.set(id, { ...draft(id), ...values });
 
 const EMAIL_HINT = {
   free: "Ini alamat e-mail Anda di portal. Satu alamat e-mail hanya untuk satu akun mbizmarket.",
@@ -39,11 +40,18 @@ export function daftar(flow, { suggested_email: suggested, email_status: status 
     submit: "Daftar",
     send,
     places: { email_taken: "email" },
-    actions: { email_taken: () => h("a", { href: flow.href("masuk") }, "Masuk dengan akun itu") },
+    actions: { email_taken: () => toLogin(flow) },
     after: [h("p.aside", {}, "Sudah memiliki akun? ", h("a", { href: flow.href("masuk") }, "Masuk"))],
   });
-  keep(flow.id, made, fields.map((one) => one.name).filter((name) => name !== "password"));
+  const names = fields.map((one) => one.name).filter((name) => name !== "password");
+  keep(flow.id, made, Object.fromEntries(names.map((name) => [name, name])));
   flow.view.show("Daftar di mbizmarket", forWhom(flow), h("p.hint", {}, "Semua isian wajib diisi."), made);
+}
+
+/** Logging in with the e-mail that is taken, whatever was tried there before. */
+function toLogin(flow) {
+  remember(flow.id, { login: undefined });
+  return h("a", { href: flow.href("masuk") }, "Masuk dengan akun itu");
 }
 
 function registrationFields(flow, suggested, status) {

@@ -20,7 +20,7 @@ export function login(flow, { next_step, reason, forgot_password_url: forgot }) 
     type: "email",
     autocomplete: "username",
     maxlength: 254,
-    value: draft(flow.id).email ?? "",
+    value: draft(flow.id).login ?? draft(flow.id).email ?? "",
   });
   const made = form({
     fields: [email, passwordField({ autocomplete: "current-password" })],
@@ -33,7 +33,7 @@ export function login(flow, { next_step, reason, forgot_password_url: forgot }) 
       next_step !== "log_in" && h("p.aside", {}, "Belum memiliki akun? ", h("a", { href: flow.href("daftar") }, "Daftar sekarang")),
     ].filter(Boolean),
   });
-  keep(flow.id, made, ["email"]);
+  keep(flow.id, made, { email: "login" });
   flow.view.show("Masuk ke mbizmarket", forWhom(flow), REASON[reason] && h("p", {}, REASON[reason]), made);
 
   /** Several companies are no error but a question, and its answer needs the password once more. */

@@ -38,7 +38,7 @@ function line(slug, satker) {
     go(`/belanja/${slug}/satker/${satker.id}`);
   };
   const texts = [
-    h("span.name", {}, satker.satker_name, satker.is_primary && h("span.badge.primary", {}, "Utama")),
+    h("span.name", {}, satker.satker_name, " ", satker.is_primary && h("span.badge.primary", {}, "Utama")),
     h("small", {}, satker.klpd_name),
     h("span.state", {}, badge(satker.mapping), h("small", {}, stateText(satker.mapping))),
   ];

@@ -110,6 +110,9 @@ def demo(
     """Sandbox mbizmarket, service, portal, sample catalog and a token: everything to try it, on this machine."""
     from app import demo as demonstration
 
+    settings = load(DatabaseSettings)
+    if "app_env" in settings.model_fields_set:  # on a machine that nobody has set up it just runs
+        development_only(settings, "the demo")
     demonstration.run(folder, port, sandbox_port, portal_port)
 
 

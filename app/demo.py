@@ -94,7 +94,7 @@ def _environment(folder: Path, sandbox_port: int, portal_port: int) -> dict[str,
     return {
         "APP_ENV": "development",
         "APP_SECRET": app_secret,
-        "DATABASE_URL": os.environ.get("DATABASE_URL", f"sqlite+aiosqlite:///{folder.absolute()}/satker.db"),
+        "DATABASE_URL": _database_url(folder),
         "MBIZ_URL": f"http://127.0.0.1:{sandbox_port}",
         "MBIZ_CLIENT_ID": "satu-pp-demo",
         "MBIZ_CLIENT_SECRET": client_secret,
@@ -105,6 +105,12 @@ def _environment(folder: Path, sandbox_port: int, portal_port: int) -> dict[str,
         "BELA_JWT_ALGORITHM": "HS256",
         "CORS_ORIGINS": ",".join(portal.origins(portal_port)),
     }
+
+
+def _database_url(folder: Path) -> str:
+    """The demo's own; another only where it is said to be for development: the sample catalog goes into it."""
+    named = os.environ.get("DATABASE_URL") if os.environ.get("APP_ENV") == "development" else None
+    return named or f"sqlite+aiosqlite:///{folder.absolute()}/satker.db"
 
 
 def _check_port(port: int) -> None:

@@ -123,6 +123,7 @@ class Pulse(threading.Thread):
     """How late this machine itself is: a heart that should beat every 10 ms, and when it did not."""
 
     BEAT = 0.01
+    PUNCTUAL = 0.002  # seconds
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -146,4 +147,4 @@ class Pulse(threading.Thread):
 
     def lateness_since(self, began: float) -> float:
         """All the seconds since then for which nothing of ours came to run though it was due."""
-        return sum(late for ended, late in list(self._beats) if ended >= began)
+        return sum(late for ended, late in list(self._beats) if ended >= began and late > self.PUNCTUAL)

@@ -52,6 +52,8 @@ def run(world: World, case: Case) -> None:
     prepare(person, case)
     if case.armed:
         world.restart(CRASH_AT=case.point)
+    elif case.fault:
+        world.keep_breakers_closed()
     for call, fault, seconds in case.faults():
         world.fault(call, fault, **({"seconds": seconds} if seconds else {}))
     began = time.monotonic()

@@ -90,6 +90,7 @@ class World:
         self.folder = folder
         self.postgres = postgres
         self.broken: list[str] = []
+        self.troubled = 0  # faults that the running service may have met
         self.numbers = iter(range(1, SATKERS))
         ports = free_port(), free_port()
         self._settings = environment(url, ports[1])
@@ -133,10 +134,18 @@ class World:
         """kill -9, and a new start with `settings` of its own."""
         self.kill()
         self.service.start(**settings)
+        self.troubled = 0
 
     def ensure_served(self) -> None:
         if not self.service.alive:
             self.service.start()
+            self.troubled = 0
+
+    def keep_breakers_closed(self) -> None:
+        """They open after five failures in a row; a service that has met three is replaced by a new one."""
+        self.troubled += 1
+        if self.troubled > 3:
+            self.restart()
 
     def kill(self) -> None:
         TALLY.killed += self.service.alive

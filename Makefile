@@ -17,7 +17,7 @@ COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes
 	--quiet pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lock
+.PHONY: help install run test check fuzz lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ run: $(RUN) ## start the demo: sandbox mbizmarket, service, sample catalog and a
 
 test: $(DEV) ## run all tests, on SQLite and on PostgreSQL
 	@$(PY) -m pytest
+
+fuzz: $(DEV) ## send 20,000 made-up requests and hold every answer to the published document
+	@$(PY) -m tests.fuzz --cases 20000
 
 check: $(DEV) ## hold the code to its rules: format, lint, types, imports, schema, published document
 	$(PY) -m ruff format --check .

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -64,17 +64,12 @@ async def replicas(
         services = []
         for _ in range(count):
             app = create_app(settings_for(database_url, **changes), mbiz_transport=wire)
-            clients = [
-                httpx.AsyncClient(transport=transport, base_url=url, headers=headers)
-                for transport, url, headers in (
-                    (Described(httpx.ASGITransport(app)), "http://api", bearer()),
-                    (wire, "http://127.0.0.1:9", {}),
-                )
-            ]
-            for client in clients:
-                await stack.enter_async_context(client)
-            await stack.enter_async_context(app.router.lifespan_context(app))
-            services.append(Service(app, app.state.context, *clients))
+            api = Described(httpx.ASGITransport(app))
+            http = httpx.AsyncClient(transport=api, base_url="http://api", headers=bearer())
+            mbiz = httpx.AsyncClient(transport=wire, base_url="http://127.0.0.1:9")
+            for part in (http, mbiz, app.router.lifespan_context(app)):
+                await stack.enter_async_context(part)
+            services.append(Service(app, app.state.context, http, mbiz))
         services[0].catalog = await fill_catalog(services[0].database)
         yield services
 
@@ -319,7 +314,7 @@ async def test_asking_mbizmarket_too_often(sqlite_url: str, tmp_path: Path) -> N
     async with replicas(1, sqlite_url, tmp_path, calls_per_minute=50) as services:
         who = await person(services[0])
         await within_a_minute()
-        calls = [
+        calls: list[Callable[[], Awaitable[httpx.Response]]] = [
             lambda: who.enter(),
             lambda: who.service.http.get("/v1/mbiz-account"),
             lambda: who.confirm("x"),

@@ -264,7 +264,7 @@ async def test_signing_with_what_is_published(portal: Portal, key: SigningKey, a
             key.public(Encoding.PEM),
             key.public(Encoding.DER),
             json.dumps(key.published).encode(),
-            key.published.get("n", key.published.get("x")).encode(),
+            str(key.published.get("n") or key.published["x"]).encode(),
             b"",
         ):
             hmac_by = alg if alg.startswith("HS") else "HS256"

@@ -82,7 +82,7 @@ async def test_statement_02_a_pp_reaches_their_own_satkers_alone(sqlite_service:
     before = (await owner.mapping(), await told(service.database), await requests(service))
     other = bearer(sub="pp-2", email="pp2@satker.example", scope="mappings:admin")
     for method, path, operation in SATKERS:
-        body = {"json": BODIES[name]} if (name := body_name(operation)) else {}
+        body: Any = {"json": BODIES[name]} if (name := body_name(operation)) else {}
         unknown, theirs = [
             await service.http.request(method, path.replace("tidak-ada", satker), headers=other, **body)
             for satker in ("tidak-ada", owner.satker)

@@ -31,7 +31,7 @@ def _call(request: Request) -> Call:
     return Call(
         deadline=request.state.started + seconds,
         request_id=request.state.request_id,
-        traceparent=request.headers.get("traceparent"),
+        traceparent=request.headers.get("traceparent", ""),
     )
 
 

@@ -17,7 +17,9 @@ depends_on = None
 
 # History is only ever added to; the database itself says so. Forgetting a PP is the exception: while `forgetting` holds
 # their id (within one transaction), it may become the pseudonym given there, and the request's id may go. Nothing else.
-FINAL = "id, at, event, actor, satker_id, satker_name, attempt_id, company_id, company_name, via, outcome, reason"
+FINAL = (
+    "id, at, event, actor, satker_id, satker_name, attempt_id, company_id, company_name, via, outcome, reason"
+)
 FORGETS = """EXISTS (SELECT 1 FROM forgetting WHERE forgetting.pp_id IN (OLD.pp_id, OLD.actor_pp_id)
     AND NEW.pp_id = CASE OLD.pp_id WHEN forgetting.pp_id THEN forgetting.pseudonym ELSE OLD.pp_id END
     AND NEW.actor_pp_id {same}

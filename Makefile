@@ -17,7 +17,7 @@ COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes
 	--quiet pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check fuzz lock
+.PHONY: help install run test check crash soak fuzz lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,12 @@ run: $(RUN) ## start the demo: sandbox mbizmarket, service, sample catalog and a
 
 test: $(DEV) ## run all tests, on SQLite and on PostgreSQL
 	@$(PY) -m pytest
+
+crash: $(DEV) ## the whole crash matrix: kills and faults at every step, on both databases
+	@CRASH=full $(PY) -m pytest tests/crash
+
+soak: $(DEV) ## ten minutes of random calls, kills and faults, then every promise checked
+	@$(PY) -m tests.soak --minutes 10 --database sqlite
 
 fuzz: $(DEV) ## send 20,000 made-up requests and hold every answer to the published document
 	@$(PY) -m tests.fuzz --cases 20000

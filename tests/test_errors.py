@@ -41,6 +41,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "LogInIn": {"email": "a@satker.example", "password": PASSWORD, "company_id": "x"},
     "RegisterIn": registration(),
     "EntryIn": {"category": "ATK"},
+    "MoveIn": {"catalog_id": "x", "reason": "salah satker"},
+    "ResolveIn": {"outcome": "orphan", "company_id": "x", "account_id": "x", "reason": "diperiksa"},
 }
 
 
@@ -218,6 +220,8 @@ async def test_sending_a_field_too_many(shared_service: Service, method: str, pa
     """Unknown fields are 422 at every depth; what a client may not set is unknown."""
     for place in objects(BODIES[name]):
         for unknown in ("tidak_dikenal", "state", "pp_id", "account_id", "reference"):
+            if unknown in BODIES[name]:  # an operator says which account a registration came to
+                continue
             answer = await shared_service.http.request(
                 method, path, json=with_value(BODIES[name], [*place, unknown], CANARY), headers=operator()
             )

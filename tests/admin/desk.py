@@ -10,13 +10,17 @@ from sqlalchemy import select
 from tests.canary import PASSWORD
 from tests.service import Service, bearer, registration
 
-OPERATOR = bearer(sub="operator-1", role="ADMIN", email=None, email_verified=None, scope="x mappings:admin")
 BUDI = {"email": "budi@lain.example", "password": PASSWORD}
 DENIED = "ditolak mbizmarket"
 
 
+def operator() -> dict[str, str]:
+    """Signed when it is used: a run of all tests takes longer than a token lives."""
+    return bearer(sub="operator-1", role="ADMIN", email=None, email_verified=None, scope="x mappings:admin")
+
+
 async def call(service: Service, method: str, path: str, **request: Any) -> httpx.Response:
-    return await service.http.request(method, f"/v1/admin/{path}", headers=OPERATOR, **request)
+    return await service.http.request(method, f"/v1/admin/{path}", headers=operator(), **request)
 
 
 async def mappings(service: Service, **query: Any) -> list[dict[str, Any]]:

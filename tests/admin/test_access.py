@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.admin.desk import OPERATOR
+from tests.admin.desk import operator
 from tests.service import Service, bearer
 
 pytestmark = pytest.mark.anyio
@@ -62,7 +62,7 @@ async def test_with_the_scope(shared_service: Service, role: str | None) -> None
 
 async def test_the_scope_elsewhere(shared_service: Service) -> None:
     """It opens nothing but the admin paths."""
-    answer = await shared_service.http.get("/v1/satkers", headers=OPERATOR)
+    answer = await shared_service.http.get("/v1/satkers", headers=operator())
 
     assert (403, "role_not_allowed") == (answer.status_code, answer.json()["code"])
 

@@ -1,6 +1,7 @@
 """The statements of docs/security.md, each shown once, directly; the thorough tests are named there."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.test_settings import GOOD
 
 pytestmark = pytest.mark.anyio
 
+ROOT = Path(__file__).parents[2]
 NOBODY = {"Authorization": "x"}
 SATKERS = [each for each in OPERATIONS if "/satkers/tidak-ada" in each[1] and "/klpd/" not in each[1]]
 OPEN = {"/healthz", "/readyz", "/docs", "/openapi.json"}
@@ -148,6 +150,7 @@ async def test_statement_04_what_mbizmarket_says_stays_here(sqlite_url: str, sta
             await who.enter(),
         ):
             assert "TEKS" not in answer.text + str(answer.headers)
+            assert answer.status_code != 500
 
 
 async def test_statement_05_guessing_stops_before_mbizmarket_locks(sqlite_service: Service) -> None:
@@ -324,7 +327,7 @@ def test_statement_15_whose_address_counts(peer: str, forwarded: str, address: s
     """The peer's, or as far as trusted proxies wrote it the header's; what a client wrote before that is nothing."""
     trusted = networks(["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"])
     assert address == client_address(peer, forwarded, trusted)
-    assert client_address(peer, "", []) == client_address(peer, forwarded, [])
+    assert client_address(peer, "", ()) == client_address(peer, forwarded, ())
 
 
 @pytest.mark.parametrize(("proxies", "address"), [("", "127.0.0.1"), ("127.0.0.1", "198.51.100.7")])
@@ -371,3 +374,17 @@ async def test_statement_19_nobody_is_offered_what_another_registered_for_them(s
     assert [] == lookup.json()["companies"]
     assert (404, "company_not_found") == said(await victim.confirm(planted["companies"][0]["company_id"]))
     assert "PT Penyerang" not in lookup.text + json.dumps(step)
+
+
+def test_the_page_that_lists_the_statements() -> None:
+    """It has all nineteen, and whatever it names is there: its tests, files and numbers."""
+    page = (ROOT / "docs" / "security.md").read_text()
+    rows = re.findall(r"^\| (\d+) \|.*\| ([^|]+) \|$", page, re.MULTILINE)
+    assert [str(n) for n in range(1, 20)] == [number for number, _ in rows]
+    own = {name[:17] for name in globals() if name.startswith("test_statement_")}
+    for number, shown in rows:
+        named = re.findall(r"`(test_statement_\d\d)…`", shown)
+        assert {f"test_statement_{int(number):02}"} & own == set(named)
+        assert named or re.findall(r"`tests/", shown)
+    paths = re.findall(r"`((?:app|tests)/[\w/.]+)`", page)
+    assert [] == [path for path in paths if not (ROOT / path).exists()]

@@ -16,7 +16,7 @@ class Klpd(Base):
     code: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
     kind: Mapped[str | None]
-    search: Mapped[str]  # the words that it is found by (app/catalog/text.py)
+    search: Mapped[str]  # the words and the code that it is found by (app/catalog/text.py)
 
 
 class CatalogSatker(Base):
@@ -30,7 +30,7 @@ class CatalogSatker(Base):
     kd_satker: Mapped[str | None]  # LKPP's own key, where the source has it
     name: Mapped[str]
     active: Mapped[bool]
-    search: Mapped[str]  # the words of every spelling of its name (app/catalog/text.py)
+    search: Mapped[str]  # the words of every spelling of its name, and its codes (app/catalog/text.py)
 
     __table_args__ = (
         Index("uq_catalog_satker_kd_satker", "kd_satker", unique=True),

@@ -16,7 +16,7 @@ from statistics import quantiles
 from typing import Any
 
 from app.catalog import store
-from app.catalog.text import search_text
+from app.catalog.text import CODES, search_text
 from app.cli import migrate_database
 from app.db import Database
 from app.models import Klpd
@@ -48,7 +48,7 @@ named AS (
 )
 SELECT CAST(i * 2654435761 % 4294967291 AS VARCHAR), CASE WHEN i <= :big THEN 'K0' ELSE 'K' || (1 + i % 629) END,
     substr(CAST(1000000 + i * 37 % 1000000 AS VARCHAR), 2), CAST(100000 + i AS VARCHAR), name, true,
-    ' ' || lower(name) || ' '
+    ' ' || lower(name) || :codes || substr(CAST(1000000 + i * 37 % 1000000 AS VARCHAR), 2) || ' ' || (100000 + i) || ' '
 FROM named
 """
 
@@ -84,7 +84,7 @@ def queries() -> dict[str, list[str]]:
 
 def klpd(number: int, place: str) -> dict[str, str | None]:
     name = f"KEMENTERIAN {place}"
-    return {"code": f"K{number}", "name": name, "kind": None, "search": search_text([name])}
+    return {"code": f"K{number}", "name": name, "kind": None, "search": search_text([name], [f"K{number}"])}
 
 
 async def fill(database: Database, size: int) -> None:
@@ -100,7 +100,7 @@ async def fill(database: Database, size: int) -> None:
         await tx.execute(text("INSERT INTO bench_word VALUES (:list, :i, :word)"), words)
         klpds = [klpd(i, word) for i, word in enumerate(places()[:KLPDS])]
         await tx.execute(insert(Klpd), klpds)
-        await tx.execute(text(FILL), {"size": size, "big": min(10_000, size * 5 // 7)})
+        await tx.execute(text(FILL), {"size": size, "big": min(10_000, size * 5 // 7), "codes": f" {CODES} "})
         await tx.execute(text("DROP TABLE bench_word"))
     if not database.is_sqlite:  # the server does this by itself, a little later
         async with database.reading() as connection:

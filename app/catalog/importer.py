@@ -164,7 +164,7 @@ class _Run:
                 values = {
                     "name": list(names)[-1],
                     "kind": kind or (row and row.kind),
-                    "search": search_text(list(names), before=row.search if row else ""),
+                    "search": search_text(names, (code,), before=row.search if row else ""),
                 }
                 if row is None:
                     new.append({"code": code, **values})
@@ -269,13 +269,15 @@ async def _known(tx: AsyncConnection, batch: list[Entry]) -> _Known:
 
 def _values(entry: Entry, row: Row[Any] | None) -> dict[str, Any]:
     """The columns in the order of _COLUMNS. What the source does not tell stays as it was."""
+    code = entry.code or (row and row.code)
+    kd_satker = entry.kd or (row and row.kd_satker)
     return {
         "klpd_code": entry.klpd,
-        "code": entry.code or (row and row.code),
-        "kd_satker": entry.kd or (row and row.kd_satker),
+        "code": code,
+        "kd_satker": kd_satker,
         "name": entry.name,
         "active": entry.active,
-        "search": search_text(entry.names, before=row.search if row else ""),
+        "search": search_text(entry.names, (code, kd_satker), before=row.search if row else ""),
     }
 
 

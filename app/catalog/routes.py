@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Query
 
+from app import cursors
 from app.catalog import store
 from app.catalog.schemas import CatalogSatkerOut, CatalogSatkerPageOut, KlpdOut, KlpdPageOut
 from app.deps import Db, v1_router
@@ -16,7 +17,7 @@ router = v1_router("Katalog")
 Q = Annotated[Words, Query(description="Any part of the name, words in any order, or the start of the code.")]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[
-    str | None, Query(max_length=store.MAX_CURSOR, description="`next_cursor` of the page before.")
+    str | None, Query(max_length=cursors.MAX_CURSOR, description="`next_cursor` of the page before.")
 ]
 
 
@@ -24,7 +25,7 @@ Cursor = Annotated[
 async def list_klpd(db: Db, q: Q = "", limit: Limit = 20, cursor: Cursor = None) -> KlpdPageOut:
     try:
         page = await store.find_klpds(db, q, cursor=cursor, limit=limit)
-    except store.BadCursor:
+    except cursors.BadCursor:
         raise invalid_field("cursor") from None
     items = [KlpdOut(code=row.code, name=row.name, kind=row.kind) for row in page.items]
     return KlpdPageOut(items=items, next_cursor=page.next_cursor)
@@ -41,7 +42,7 @@ async def list_catalog_satkers(
 ) -> CatalogSatkerPageOut:
     try:
         found = await store.find_satkers(db, code, q, cursor=cursor, limit=limit)
-    except store.BadCursor:
+    except cursors.BadCursor:
         raise invalid_field("cursor") from None
     if found is None:
         raise KlpdNotFound

@@ -5,8 +5,6 @@ Where many do, each rank is read in the order of names until the page is full. A
 page before, so it stays right while rows are inserted.
 """
 
-import base64
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +18,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    func,
     literal,
     or_,
     select,
@@ -30,20 +27,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.catalog.text import is_clean, words
+from app import cursors
+from app.catalog.text import CODES, is_clean, words
 from app.db import Database
 from app.models import CatalogSatker, Klpd
 
 FEW = 200  # at most so many matches are sorted here; more than the longest page
-BEST, LAST = (
-    0,
-    2,
-)  # ranks: every word whole (or the whole code), each the start of a word (or of the code), any part
-MAX_CURSOR = 2000
-
-
-class BadCursor(Exception):
-    """The cursor is none of ours."""
+# How well a row matches: each word of the query is a whole word of it, the start of one, or any part of one. The code
+# counts as a word that has no other parts than its start.
+WHOLE, START, PART = range(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +54,6 @@ class _List:
     name: ColumnElement[str]
     key: ColumnElement[str]
     search: ColumnElement[str]
-    codes: tuple[ColumnElement[Any], ...]
     within: ColumnElement[bool]
 
 
@@ -72,11 +63,10 @@ _SATKERS = _List(
     _c.name,
     _c.id,
     _c.search,
-    (func.lower(_c.code), _c.kd_satker),
     and_(_c.klpd_code == bindparam("klpd"), _c.active),
 )
 _k = Klpd.__table__.c
-_KLPDS = _List((_k.code, _k.name, _k.kind), _k.name, _k.code, _k.search, (func.lower(_k.code),), true())
+_KLPDS = _List((_k.code, _k.name, _k.kind), _k.name, _k.code, _k.search, true())
 
 _CUSTOM_PLANS = text("SET LOCAL plan_cache_mode = force_custom_plan")
 _KLPD_NAME = select(Klpd.name).where(Klpd.code == bindparam("klpd"))
@@ -121,7 +111,7 @@ async def _planned_anew(database: Database) -> AsyncIterator[AsyncConnection]:
 async def _page(
     connection: AsyncConnection, what: _List, q: str, scope: dict[str, Any], cursor: str | None, limit: int
 ) -> Page:
-    after = _read_cursor(cursor) if cursor else (BEST, "", "")
+    after = _place(cursor) if cursor else (WHOLE, "", "")
     terms = tuple(
         sorted(dict.fromkeys(words(q)), key=len, reverse=True)
     )  # long ones are rare: they decide soonest
@@ -132,7 +122,7 @@ async def _page(
         start = {"after_name": after[1], "after_key": after[2], "limit": limit + 1}
         rows = list(await connection.execute(_in_order(what), values | start))
     last = rows[limit - 1] if len(rows) > limit else None
-    return Page(rows[:limit], last and _write_cursor(last.rank, last.at_name, last.at_key))
+    return Page(rows[:limit], last and cursors.write(str(last.rank), last.at_name, last.at_key))
 
 
 async def _ranked(
@@ -148,7 +138,7 @@ async def _ranked(
         places = sorted(((row.rank, row.at_name, row.at_key), row) for row in matches)
         return [row for place, row in places if place > after][:wanted]
     rows: list[Row[Any]] = []
-    for rank in range(after[0], LAST + 1):
+    for rank in range(after[0], PART + 1):
         _, name, key = after if rank == after[0] else (rank, "", "")
         start = {"after_name": name, "after_key": key, "limit": wanted - len(rows)}
         rows += await connection.execute(_matches_of_rank(what, terms, rank), values | start)
@@ -160,7 +150,7 @@ async def _ranked(
 @lru_cache(maxsize=256)
 def _matches(what: _List, terms: int) -> Select[Any]:
     """All that match, at most one more than FEW."""
-    statement = _select(what, _rank(what, terms)).where(what.within, _reaching(what, terms, LAST))
+    statement = _select(what, _rank(what, terms)).where(what.within, _reaching(what, terms, PART))
     return statement.order_by(what.name, what.key).limit(FEW + 1)
 
 
@@ -175,7 +165,7 @@ def _matches_of_rank(what: _List, terms: int, rank: int) -> Select[Any]:
 
 @lru_cache(maxsize=2)
 def _in_order(what: _List) -> Select[Any]:
-    statement = _select(what, literal(BEST)).where(what.within, _behind(what))
+    statement = _select(what, literal(WHOLE)).where(what.within, _behind(what))
     return statement.order_by(what.name, what.key).limit(bindparam("limit"))
 
 
@@ -188,47 +178,39 @@ def _behind(what: _List) -> ColumnElement[bool]:
 
 
 def _reaching(what: _List, terms: int, rank: int) -> ColumnElement[bool]:
-    """Rows of this rank or a better one. Only a single term can be a code."""
-    kind = ("whole", "start", "part")[rank]
-    names = [_like(what.search, f"{kind}{n}") for n in range(terms)]
-    if terms > 1:
-        return and_(*names)
-    codes = (code == bindparam("code") if rank == BEST else _like(code, "code_start") for code in what.codes)
-    return or_(*names, *codes)
+    """Rows of this rank or a better one."""
+    return and_(*(_reaches(what.search, n, rank) for n in range(terms)))
 
 
-def _like(column: ColumnElement[Any], pattern: str) -> ColumnElement[bool]:
-    return column.like(bindparam(pattern), escape="!")
+def _reaches(search: ColumnElement[str], n: int, rank: int) -> ColumnElement[bool]:
+    def like(pattern: str) -> ColumnElement[bool]:
+        return search.like(bindparam(f"{pattern}{n}"), escape="!")
+
+    if rank == WHOLE:
+        return like("whole")
+    if rank == START:
+        return like("start")
+    # The first says little about codes, but it is what an index can serve, and it rules out most rows by itself.
+    return and_(like("part"), or_(like("named"), like("start")))
 
 
 def _rank(what: _List, terms: int) -> ColumnElement[int]:
-    return case((_reaching(what, terms, 0), 0), (_reaching(what, terms, 1), 1), else_=LAST)
+    whole, start = (_reaching(what, terms, rank) for rank in (WHOLE, START))
+    return case((whole, WHOLE), (start, START), else_=PART)
 
 
 def _patterns(terms: tuple[str, ...]) -> dict[str, str]:
-    """The bind parameters. Every word of a search text stands between blanks; that is what tells the ranks apart."""
+    """The bind parameters. How a search text is built is what tells the ranks apart."""
     values: dict[str, str] = {}
     for n, term in enumerate(terms):
         plain = term.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-        values |= {f"part{n}": f"%{plain}%", f"start{n}": f"% {plain}%", f"whole{n}": f"% {plain} %"}
-        values |= {"code": term, "code_start": f"{plain}%"}  # used for a single term alone
+        values |= {f"whole{n}": f"% {plain} %", f"start{n}": f"% {plain}%"}
+        values |= {f"part{n}": f"%{plain}%", f"named{n}": f"%{plain}%{CODES}%"}
     return values
 
 
-def _write_cursor(rank: int, name: str, key: str) -> str:
-    text = json.dumps([rank, name, key], ensure_ascii=False, separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[int, str, str]:
-    if len(cursor) > MAX_CURSOR:
-        raise BadCursor
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        rank, name, key = json.loads(text)
-    except (ValueError, TypeError, RecursionError):
-        raise BadCursor from None
-    ours = type(rank) is int and BEST <= rank <= LAST and isinstance(name, str) and isinstance(key, str)
-    if not (ours and is_clean(name) and is_clean(key)):
-        raise BadCursor
-    return rank, name, key
+def _place(cursor: str) -> tuple[int, str, str]:
+    rank, name, key = cursors.read(cursor, str, 3)
+    if rank not in ("0", "1", "2") or not is_clean(name + key):
+        raise cursors.BadCursor
+    return int(rank), name, key

@@ -2,14 +2,18 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
-# Control characters and lone surrogates: PostgreSQL stores no NUL, UTF-8 no surrogate, a screen shows none of them.
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+from app.fields import CONTROL
+
+CODES = "\x1f"  # stands between the words of the names and the codes; a blank to str.split, so no word can hold it
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _PIECES = re.compile(r"[^\W_]+")
 
 
 def is_clean(text: str) -> bool:
-    return not _UNFIT.search(text)
+    """Whether a database can hold it and a screen show it."""
+    return not (CONTROL.search(text) or _SURROGATE.search(text))
 
 
 def words(text: str) -> list[str]:
@@ -26,13 +30,13 @@ def search_words(name: str) -> list[str]:
     return list(found)
 
 
-def search_text(names: list[str], before: str = "") -> str:
-    """The words of all spellings, those of `before` (an earlier search text) too, each once, between blanks.
+def search_text(names: Iterable[str], codes: Iterable[str | None], before: str = "") -> str:
+    """The words of all spellings, those of `before` (an earlier search text) too, each once; then the codes.
 
-    With a blank on both sides of every word a plain substring search tells a whole word, the start of a word and a
-    part of one apart.
+    With a blank on both sides of everything a plain substring search tells a whole word, the start of a word and a
+    part of one apart, and by CODES in between whether it was found in a name.
     """
-    found = dict.fromkeys(before.split())
+    found = dict.fromkeys(before.partition(CODES)[0].split())
     for name in names:
         found.update(dict.fromkeys(search_words(name)))
-    return f" {' '.join(found)} "
+    return f" {' '.join(found)} {CODES} {' '.join(code.casefold() for code in codes if code)} "

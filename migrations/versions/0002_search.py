@@ -18,7 +18,6 @@ SEARCH = {
         "CREATE EXTENSION IF NOT EXISTS pg_trgm",
         "CREATE EXTENSION IF NOT EXISTS btree_gin",
         "CREATE INDEX search_catalog_satker_words ON catalog_satker USING gin (klpd_code, search gin_trgm_ops)",
-        "CREATE INDEX search_catalog_satker_code ON catalog_satker (klpd_code, lower(code))",
     ),
     "sqlite": (
         "CREATE INDEX search_catalog_satker ON catalog_satker (klpd_code, name, id, search, code, kd_satker, active) "
@@ -26,10 +25,7 @@ SEARCH = {
     ),
 }
 UNSEARCH = {  # the extensions stay: others may use them
-    "postgresql": (
-        "DROP INDEX search_catalog_satker_code",
-        "DROP INDEX search_catalog_satker_words",
-    ),
+    "postgresql": ("DROP INDEX search_catalog_satker_words",),
     "sqlite": ("DROP INDEX search_catalog_satker",),
 }
 

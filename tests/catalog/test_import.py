@@ -68,7 +68,7 @@ async def test_importing_several_spellings_of_a_code_shows_the_one_with_most_pac
     assert {"read": 3, "inserted": 1, "merged": 2} == await bring(*lines)
     [row] = await satkers(database)
     assert "KANWIL" == row.name
-    assert {"kanwil", "jateng", "kw"} == set(row.search.split())
+    assert {"kanwil", "jateng", "kw", "035157"} == set(row.search.split())
 
 
 async def test_importing_spellings_with_equal_packages_shows_the_last(database: Database, bring: Any) -> None:

@@ -1,18 +1,20 @@
 """Whose address a request came from, when proxies of ours stand in between."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable
+from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def networks(texts: Sequence[str]) -> tuple[Network, ...]:
+def networks(texts: Iterable[str]) -> tuple[Network, ...]:
     """Addresses and networks in CIDR form. Raises ValueError."""
     return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
 
 
-def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
+@lru_cache(maxsize=4096)  # reading an address takes longer than reading a token that is known
+def client_address(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) -> str:
     """The peer, or the last address in `X-Forwarded-For` that none of our proxies has.
 
     The header counts only as far as trusted proxies wrote it: from the right, each entry was added by the one after it.

@@ -4,8 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from limits.aio.storage import MemoryStorage, RedisStorage, Storage
@@ -114,8 +113,7 @@ class Shared(Storage):
             log.warning("budgets_not_shared", error=type(error.storage_error).__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What is left of a budget: `remaining` of `limit` calls, for `reset` more seconds."""
 
     name: str

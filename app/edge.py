@@ -6,12 +6,12 @@ token and the body, so that refusals come in one order whatever the route: 401, 
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from secrets import token_hex
 from traceback import extract_tb
-from uuid import uuid4
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,8 +41,8 @@ PLAIN = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 # The docs page starts itself by a script within it; everything it loads is our own.
 DOCS_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
-    "script-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    b"default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+    b"script-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 log = structlog.get_logger()
@@ -56,11 +56,11 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
+        headers = _by_name(scope)
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
         state = scope.setdefault("state", {})
-        state["request_id"] = given if PLAIN.fullmatch(given) else uuid4().hex
-        state["language"] = preferred_language(headers.get("accept-language", ""))
+        state["request_id"] = given if PLAIN.fullmatch(given) else token_hex(16)
+        state["language"] = preferred_language(headers.get(b"accept-language", b"").decode("latin-1"))
         state["started"] = time.monotonic()
         token = request_id.set(state["request_id"])
         try:
@@ -76,7 +76,7 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), scope)
+                message["headers"] = [*message.get("headers", ()), *_headers(scope)]
             await send(message)
 
         try:
@@ -105,17 +105,27 @@ def _trace(error: BaseException) -> list[str]:
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)[-8:]]
 
 
-def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
-    headers["X-Request-Id"] = scope["state"]["request_id"]
-    headers["Content-Language"] = scope["state"]["language"]
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers.add_vary_header("Accept-Language")
-    if scope["path"].startswith("/v1"):
-        headers["Cache-Control"] = "no-store"
-    if "allowance" in scope["state"]:
-        headers.update(scope["state"]["allowance"].headers())
-    if scope["path"] == "/docs":
-        headers["Content-Security-Policy"] = DOCS_POLICY
+def _by_name(scope: Scope) -> dict[bytes, bytes]:
+    """The request's headers; of several with one name the first counts. Looking through a list for each costs more."""
+    return dict(reversed(scope["headers"]))
+
+
+def _headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """What every answer gets. Nothing within sets any of these, so they need not be looked for."""
+    state, path = scope["state"], scope["path"]
+    headers = [
+        (b"x-request-id", state["request_id"].encode()),
+        (b"content-language", state["language"].encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"vary", b"Accept-Language"),
+    ]
+    if path.startswith("/v1"):
+        headers.append((b"cache-control", b"no-store"))
+    if "allowance" in state:
+        headers += [(name.encode(), value.encode()) for name, value in state["allowance"].headers().items()]
+    if path == "/docs":
+        headers.append((b"content-security-policy", DOCS_POLICY))
+    return headers
 
 
 class Gate:
@@ -125,7 +135,7 @@ class Gate:
         tokens: TokenReader,
         roles: frozenset[str],
         calls: CallBudget,
-        proxies: Sequence[Network],
+        proxies: tuple[Network, ...],
     ) -> None:
         self.app = app
         self.tokens = tokens
@@ -137,20 +147,19 @@ class Gate:
         if scope["type"] != "http" or OPEN.fullmatch(scope["path"]):
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
         try:
-            await self._admit(scope, headers)
+            await self._admit(scope)
             if scope["method"] in WITH_BODY:
-                receive = _replayed(await _body(headers, receive), receive)
+                receive = _replayed(await _body(Headers(scope=scope), receive), receive)
         except Problem as problem:
             await respond(problem, HTTPConnection(scope))(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
-    async def _admit(self, scope: Scope, headers: Headers) -> None:
+    async def _admit(self, scope: Scope) -> None:
         """Raises Unauthenticated, RateLimited, RoleNotAllowed, NotFound (admin paths, for others)."""
         state = scope["state"]
-        pejabat = state["pejabat"] = await self._pejabat(headers)
+        pejabat = state["pejabat"] = await self._pejabat(_by_name(scope))
         asks = ASKS_MBIZMARKET.search(scope["path"]) is not None
         state["allowance"] = await self.calls.spend(pejabat.pp_id, asks_mbizmarket=asks)
         if scope["path"].startswith(ADMIN):
@@ -158,11 +167,16 @@ class Gate:
                 raise NotFound
         elif pejabat.role not in self.roles:
             raise RoleNotAllowed
-        peer = scope["client"][0] if scope.get("client") else "unknown"
-        state["address"] = client_address(peer, ",".join(headers.getlist("x-forwarded-for")), self.proxies)
+        state["address"] = self._address(scope)
 
-    async def _pejabat(self, headers: Headers) -> Pejabat:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
+    def _address(self, scope: Scope) -> str:
+        peer = scope["client"][0] if scope.get("client") else "unknown"
+        if not self.proxies:  # then the header is not looked at
+            return client_address(peer, "", self.proxies)
+        return client_address(peer, ",".join(Headers(scope=scope).getlist("x-forwarded-for")), self.proxies)
+
+    async def _pejabat(self, headers: dict[bytes, bytes]) -> Pejabat:
+        scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated
         return await self.tokens.read(token.strip())

@@ -100,6 +100,8 @@ def _routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         openapi_url="/openapi.json",
+        # Of no use without an exporter, but asked for at every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.openapi = lambda: app.openapi_schema or _publish(app)  # type: ignore[method-assign]
     for module in (catalog, satker, mapping, history, admin, health):
@@ -141,6 +143,7 @@ def make_context(settings: Settings, mbiz_transport: httpx.AsyncBaseTransport | 
 async def close(context: Context) -> None:
     await context.throttle.aclose()
     await context.mbiz.aclose()
+    await context.lookup.aclose()
     await context.database.dispose()
 
 

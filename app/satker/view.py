@@ -1,23 +1,28 @@
 """A PP's satker with the state of its mapping, in one statement: the join behind every answer about a satker."""
 
-from sqlalchemy import ColumnElement, and_, case, literal, select
+from typing import Any
 
-from app.db import AnyRow
+from sqlalchemy import ColumnElement, and_, case, literal_column, select
+
+from app.db import AnyRow, Str
 from app.models import Access, Attempt, CatalogSatker, Klpd, PpSatker
 from app.satker.schemas import CompanyOut, MappingSummaryOut, SatkerOut
 
+
+def _word(text: str) -> ColumnElement[str]:
+    """Written out, for words of ours: the planner sees the predicate of the partial index, and nothing is bound."""
+    return literal_column(f"'{text}'", Str)
+
+
 # The only definition of `status`. Another PP's open registration shows as unmapped: there is no company yet.
 STATUS: ColumnElement[str] = case(
-    (and_(Attempt.state == "mapped", Access.satker_id.is_not(None)), literal("mapped")),
-    (Attempt.state == "mapped", literal("mapped_by_other")),
-    (Attempt.satker_id == PpSatker.id, literal("checking")),
-    else_=literal("unmapped"),
+    (and_(Attempt.state == _word("mapped"), Access.satker_id.is_not(None)), _word("mapped")),
+    (Attempt.state == _word("mapped"), _word("mapped_by_other")),
+    (Attempt.satker_id == PpSatker.id, _word("checking")),
+    else_=_word("unmapped"),
 )
 
-# The states are written out so that PostgreSQL sees the predicate of the partial index.
-IS_LIVE = Attempt.state.in_(
-    [literal(state, literal_execute=True) for state in ("calling", "uncertain", "mapped")]
-)
+IS_LIVE = Attempt.state.in_([_word(state) for state in ("calling", "uncertain", "mapped")])
 
 VIEW = (
     select(
@@ -47,8 +52,8 @@ VIEW = (
 )
 
 
-def company(row: AnyRow) -> CompanyOut | None:
-    """The company, for those alone who have access to it."""
+def company(row: Any) -> CompanyOut | None:
+    """The company, for those alone who have access to it, of any row with `status`, `company_id` and `company_name`."""
     if row.status != "mapped":
         return None
     return CompanyOut(company_id=row.company_id, name=row.company_name)

@@ -154,7 +154,7 @@ def main() -> None:
     for name in ("httpx", "httpcore"):  # a line for each call would be measured, too
         logging.getLogger(name).setLevel(logging.WARNING)
     command = [sys.executable, "-m", "bench.upstream_transport", "--serve", "--seconds", str(chosen.seconds)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as market:  # noqa: S603 - ourselves
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as market:
         try:
             port = int(market.stdout.readline()) if market.stdout else 0
             uvloop.run(compare(f"http://127.0.0.1:{port}", chosen.at_once, chosen.calls, chosen.rounds))

@@ -1,0 +1,24 @@
+-- wrk's requests, from a file with a path and a token a line, in turn; and its figures as one line of JSON.
+-- usage: wrk … -s load.lua URL -- FILE
+
+local requests, turn = {}, 0
+
+function init(arguments)
+  for line in io.lines(arguments[1]) do
+    local path, token = line:match("^(%S+) (%S+)$")
+    requests[#requests + 1] = wrk.format("GET", path, { ["Authorization"] = "Bearer " .. token })
+  end
+end
+
+function request()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
+
+function done(summary, latency, _)
+  local errors = summary.errors
+  io.write(string.format(
+    '\nJSON {"requests": %d, "seconds": %.6f, "p50": %.4f, "p99": %.4f, "not_2xx": %d, "broken": %d}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    errors.status, errors.connect + errors.read + errors.write + errors.timeout))
+end

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from app.catalog.text import search_text
 from app.cli import migrate_database
 from app.db import Database
 from app.models import CatalogSatker, Klpd
@@ -106,19 +107,21 @@ async def fill_catalog(database: Database) -> list[str]:
     ids: list[str] = []
     async with database.begin() as tx:
         for code, name in (("K1", "KEMENTERIAN SATU"), ("L2", "LEMBAGA DUA"), ("D3", "KABUPATEN TIGA")):
-            await tx.execute(insert(Klpd).values(code=code, name=name, kind=None, search=name.casefold()))
+            await tx.execute(
+                insert(Klpd).values(code=code, name=name, kind=None, search=search_text([name], [code]))
+            )
             for number in range(4):
                 ids.append(f"{len(ids):032x}")
+                codes = {"code": f"0{len(ids):05}", "kd_satker": str(1000 + len(ids))}
                 satker = f"Satker {name.title()} {number}"
                 await tx.execute(
                     insert(CatalogSatker).values(
                         id=ids[-1],
                         klpd_code=code,
-                        code=f"0{len(ids):05}",
-                        kd_satker=str(1000 + len(ids)),
                         name=satker,
                         active=True,
-                        search=satker.casefold(),
+                        search=search_text([satker], codes.values()),
+                        **codes,
                     )
                 )
     return ids

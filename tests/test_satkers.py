@@ -1,6 +1,7 @@
 """The PP's own list of satkers; on both databases where they could differ."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 from app.models import CatalogSatker, History, Klpd, PpSatker
-from sqlalchemy import insert, select, update
+from app.satker import store
+from sqlalchemy import event, insert, select, update
 
 from tests.canary import PASSWORD
 from tests.service import Service, pp, registration
@@ -123,15 +125,8 @@ async def test_adding_what_the_catalog_does_not_show(sqlite_service: Service) ->
 
 async def test_adding_more_than_200(service: Service) -> None:
     """The 201st is 409; one that is there already is called so even then."""
-    async with service.database.begin() as tx:
-        rows = [
-            {"id": f"c{number}", "klpd_code": "K1", "kd_satker": None, "code": f"c{number}", "active": True}
-            | {"name": f"Banyak {number}", "search": f"banyak {number}"}
-            for number in range(199)
-        ]
-        await tx.execute(insert(CatalogSatker), rows)
     first = await service.add(service.catalog[0])
-    await fill_list(service, first, [row["id"] for row in rows])
+    await fill_list(service, first)
     full = await service.http.post("/v1/satkers", json={"catalog_id": service.catalog[1]})
     assert (409, "satker_limit_reached") == (full.status_code, full.json()["code"])
     there = await service.http.post("/v1/satkers", json={"catalog_id": service.catalog[0]})
@@ -143,14 +138,19 @@ async def test_adding_more_than_200(service: Service) -> None:
     await service.add(service.catalog[1])
 
 
-async def fill_list(service: Service, like: str, catalog_ids: list[str]) -> None:
+async def fill_list(service: Service, like: str) -> None:
+    """199 more satkers on the list of PP 1, so that it is full."""
+    numbers = range(store.MAX_SATKERS - 1)
+    common = {"klpd_code": "K1", "kd_satker": None, "active": True}
     async with service.database.begin() as tx:
-        first = (await tx.execute(select(PpSatker.__table__).where(PpSatker.id == like))).mappings().one()
         rows = [
-            {**first, "id": f"s-{catalog_id}", "catalog_id": catalog_id, "is_primary": False}
-            for catalog_id in catalog_ids
+            {"id": f"c{n}", "code": f"c{n}", "name": f"Banyak {n}", "search": f" banyak {n} ", **common}
+            for n in numbers
         ]
-        await tx.execute(insert(PpSatker), rows)
+        await tx.execute(insert(CatalogSatker), rows)
+        first = (await tx.execute(select(PpSatker.__table__).where(PpSatker.id == like))).mappings().one()
+        own = [{**first, "id": f"s-c{n}", "catalog_id": f"c{n}", "is_primary": False} for n in numbers]
+        await tx.execute(insert(PpSatker), own)
 
 
 async def test_adding_the_first_sixteen_at_once(service: Service) -> None:
@@ -190,6 +190,25 @@ async def test_adding_with_a_bad_body(shared_service: Service, body: object, fie
 
 
 # Listing
+
+
+async def test_listing_200_satkers_takes_two_statements(service: Service) -> None:
+    """Names, mapping status and company of all of them come with the page; the other statement counts."""
+    first = await service.add(service.catalog[0])
+    await fill_list(service, first)
+    await register(service, first)
+    await leave_uncertain(service, "s-c7")
+    statements: list[str] = []
+    engine = service.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    for query in ({}, {"q": "banyak 1", "sort": "klpd_name", "page": 2}, {"status": "mapped"}):
+        statements.clear()
+        await page(service, size=100, **query)
+        assert 2 == len(statements), statements
+    states = [
+        item["mapping"]["status"] for n in (1, 2) for item in (await page(service, size=100, page=n))["items"]
+    ]
+    assert {"mapped": 1, "checking": 1, "unmapped": 198} == Counter(states)
 
 
 async def test_listing_nothing(sqlite_service: Service) -> None:

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from app.fields import CONTROL
 
 CODES = "\x1f"  # stands between the words of the names and the codes; a blank to str.split, so no word can hold it
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _PIECES = re.compile(r"[^\W_]+")
 
 
 def is_clean(text: str) -> bool:
     """Whether a database can hold it and a screen show it."""
-    return not (CONTROL.search(text) or _SURROGATE.search(text))
+    return not CONTROL.search(text)
 
 
 def words(text: str) -> list[str]:

@@ -75,8 +75,6 @@ def _matching(wanted: AnySelect, q: str) -> AnySelect:
             or_(
                 CatalogSatker.search.contains(word, autoescape=True),
                 Klpd.search.contains(word, autoescape=True),
-                func.lower(CatalogSatker.code).contains(word, autoescape=True),
-                CatalogSatker.kd_satker.contains(word, autoescape=True),
             )
         )
     return wanted

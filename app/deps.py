@@ -2,7 +2,7 @@
 
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
@@ -55,8 +55,14 @@ Linking = Annotated[Context, Depends(context_of)]
 Pp = Annotated[Pejabat, Depends(pejabat_of)]
 Upstream = Annotated[Call, Depends(_call)]
 Address = Annotated[str, Depends(_address)]
+SatkerId = Annotated[str, Path(description="`id` of a satker on the PP's own list.")]
 # For the published document: the check itself is the edge's.
-_BEARER = HTTPBearer(bearerFormat="JWT", description="The portal's JWT of the PP.", auto_error=False)
+_BEARER = HTTPBearer(
+    scheme_name="portalToken",
+    bearerFormat="JWT",
+    description="The PP's token as the portal signed it. With `make run`: the demo token that it prints.",
+    auto_error=False,
+)
 
 
 def v1_router(tag: str) -> APIRouter:

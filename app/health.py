@@ -1,7 +1,7 @@
 """Is the process alive, and can it serve: open paths for whoever runs it."""
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import text
 
 from app.db import SCHEMA, Database, DatabaseUnavailable
@@ -13,11 +13,14 @@ _VERSION = text("SELECT version_num FROM alembic_version")
 
 
 class HealthOut(BaseModel):
-    status: str
+    """How the service is."""
+
+    status: str = Field(description="`ok`, `database_unavailable` or `schema_behind`.")
 
 
 @router.get("/healthz", operation_id="getHealth", summary="The process is alive")
 async def get_health() -> HealthOut:
+    """Asks nobody: when this fails, start the process anew."""
     return HealthOut(status="ok")
 
 
@@ -25,9 +28,10 @@ async def get_health() -> HealthOut:
     "/readyz",
     operation_id="getReadiness",
     summary="The database is there, with this version's tables",
-    responses={503: {"description": "Not ready", "model": HealthOut}},
+    responses={503: {"description": "Not ready.", "model": HealthOut}},
 )
 async def get_readiness(db: Db, response: Response) -> HealthOut:
+    """While it is 503, send no requests here. mbizmarket's state does not matter, since reads go on without it."""
     status = await _status(db)
     if status != "ok":
         response.status_code = 503

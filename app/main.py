@@ -3,17 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
-from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 
-from app import health
+from app import docs, health
 from app.address import networks
 from app.admin import routes as admin
 from app.auth import TokenReader
@@ -30,7 +30,7 @@ from app.mapping.context import Context
 from app.mapping.lookup import Lookup
 from app.mapping.settling import keep_settling
 from app.mbiz.client import Mbizmarket
-from app.openapi import ABOUT, TITLE, VERSION, published
+from app.openapi import TITLE, VERSION
 from app.problems import (
     DatabaseAway,
     MalformedBody,
@@ -86,27 +86,25 @@ def create_app(
     return app
 
 
-def document() -> dict[str, object]:
+def document() -> dict[str, Any]:
     """The published document, for which no setting is needed."""
-    return _publish(_routed())
+    return docs.document_of(_routed())
 
 
 def _routed() -> FastAPI:
-    app = FastAPIOffline(
+    app = FastAPI(
         title=TITLE,
         version=VERSION,
-        description=ABOUT,
         lifespan=_lifespan,
-        redoc_url=None,
+        openapi_url=None,  # docs.serve publishes the document
         redirect_slashes=False,
-        openapi_url="/openapi.json",
         # Of no use without an exporter, but asked for at every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.openapi = lambda: app.openapi_schema or _publish(app)  # type: ignore[method-assign]
     for module in (catalog, satker, mapping, history, admin, health):
         app.include_router(module.router)
     app.router.routes.insert(0, mapping.HOT)
+    docs.serve(app)
     _handle_problems(app)
     return app
 
@@ -145,11 +143,6 @@ async def close(context: Context) -> None:
     await context.mbiz.aclose()
     await context.lookup.aclose()
     await context.database.dispose()
-
-
-def _publish(app: FastAPI) -> dict[str, object]:
-    app.openapi_schema = published(app)
-    return app.openapi_schema
 
 
 def _handle_problems(app: FastAPI) -> None:

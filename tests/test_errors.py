@@ -25,7 +25,7 @@ JSON = {"Content-Type": "application/json"}
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(method, path with `tidak-ada` for every parameter, operation) of all that is under /v1."""
-    paths: dict[str, Any] = document()["paths"]  # type: ignore[assignment]
+    paths = document()["paths"]
     for path, described in paths.items():
         for method, operation in described.items():
             if path.startswith("/v1"):

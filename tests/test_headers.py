@@ -69,8 +69,10 @@ async def test_opening_the_docs_page(shared_service: Service) -> None:
     assert (200, []) == (page.status_code, [part for part in page.text.split('"') if part.startswith("http")])
     policy = page.headers["Content-Security-Policy"]
     assert ("default-src 'none'" in policy, "http" in policy, "*" in policy) == (True, False, False)
-    for file in (part for part in page.text.split('"') if part.startswith("/static-offline-docs/")):
-        assert 200 == (await shared_service.http.get(file)).status_code
+    files = [part for part in page.text.split('"') if part.startswith("static-offline-docs/")]
+    assert 4 == len(files)
+    for file in files:
+        assert 200 == (await shared_service.http.get(f"/{file}")).status_code
 
 
 @pytest.mark.parametrize("origin", [ORIGIN, "null", "*", "http://localhost"])

@@ -1,23 +1,24 @@
 """The published document: valid, fresh, complete, and held against every answer of every test."""
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
-from app.main import document
 from openapi_spec_validator import validate
 
-from tests.described import Described
+from tests.described import Described, answers, document
 from tests.service import Service
 from tests.test_errors import kinds
 
 ROOT = Path(__file__).parent.parent
-DOCUMENT = cast(dict[str, Any], document())
+DOCUMENT = document()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 # Of paths and methods that no operation describes.
 NOWHERE = {"not_found", "method_not_allowed"}
@@ -35,7 +36,7 @@ OF_THE_API = {name: operation for name, operation in OPERATIONS.items() if " /v1
 
 def codes(operation: dict[str, Any]) -> set[str]:
     found: set[str] = set()
-    for answer in operation["responses"].values():
+    for answer in answers(operation).values():
         problem = answer.get("content", {}).get("application/problem+json", {}).get("schema", {})
         found.update(problem.get("properties", {}).get("code", {}).get("enum", ()))
     return found
@@ -61,10 +62,38 @@ async def test_fetching_the_document(shared_service: Service) -> None:
 
 
 def test_naming_operations() -> None:
-    """Each has a name of its own, a summary and a tag."""
+    """Each has a name of its own, a summary, a description and one tag."""
     names = [operation["operationId"] for operation in OPERATIONS.values()]
     assert sorted(set(names)) == sorted(names)
-    assert all(operation["summary"] and operation["tags"] for operation in OPERATIONS.values())
+    for operation in OPERATIONS.values():
+        assert re.fullmatch("[a-z]+([A-Z][a-z]+)*", operation["operationId"])
+        assert operation["summary"]
+        assert operation["description"]
+        assert 1 == len(operation["tags"])
+
+
+def test_reading_in_the_order_of_the_flow() -> None:
+    """Tags are described, and come as the flow does; so do the operations."""
+    tags = [tag["name"] for tag in DOCUMENT["tags"]]
+    assert ["Katalog", "Satker", "Mapping", "Riwayat", "Operator", "Operations"] == tags
+    used = [operation["tags"][0] for operation in OPERATIONS.values()]
+    assert tags == list(dict.fromkeys(used))
+    assert sorted(used, key=tags.index) == used
+
+
+def test_describing_everything_that_is_sent() -> None:
+    """No parameter and no schema is left to guessing."""
+    for name, operation in OPERATIONS.items():
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"], (name, parameter["name"])
+    assert [] == [name for name, schema in SCHEMAS.items() if not schema.get("description")]
+
+
+def test_naming_the_version() -> None:
+    """The document's version is the package's."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == DOCUMENT["info"]["version"]
+    assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
 
 
 @pytest.mark.parametrize("name", OF_THE_API)
@@ -84,10 +113,17 @@ def test_describing_what_every_call_may_answer(name: str) -> None:
 @pytest.mark.parametrize("name", OF_THE_API)
 def test_describing_headers(name: str) -> None:
     """Retry-After where a retry makes sense, WWW-Authenticate on 401."""
-    responses = OF_THE_API[name]["responses"]
+    responses = answers(OF_THE_API[name])
     assert "WWW-Authenticate" in responses["401"]["headers"]
     for status in {"202", "429", "503"} & set(responses):
         assert "Retry-After" in responses[status]["headers"]
+
+
+def test_opening_the_open_paths() -> None:
+    """What needs no token says so; everything else needs the portal's."""
+    assert ["portalToken"] == list(DOCUMENT["components"]["securitySchemes"])
+    for name, operation in OPERATIONS.items():
+        assert operation["security"] == ([{"portalToken": []}] if " /v1/" in name else []), name
 
 
 def test_describing_every_problem() -> None:
@@ -100,12 +136,15 @@ def test_describing_no_answer_of_the_frameworks_own() -> None:
     """Its 422 is never sent, and no problem is plain JSON."""
     assert "HTTPValidationError" not in json.dumps(DOCUMENT)
     for name, operation in OF_THE_API.items():
-        for status, answer in operation["responses"].items():
+        for status, answer in answers(operation).items():
             kind = "application/problem+json" if int(status) >= 400 else "application/json"
             assert set(answer.get("content", {kind: {}})) == {kind}, (name, status)
 
 
-@pytest.mark.parametrize("name", [name for name in SCHEMAS if name.endswith("Out") and name != "ProblemOut"])
+ANSWERED = [name for name, schema in SCHEMAS.items() if name.endswith("Out") and "properties" in schema]
+
+
+@pytest.mark.parametrize("name", [name for name in ANSWERED if name != "ProblemOut"])
 def test_describing_what_is_answered(name: str) -> None:
     """Every member is always there; what may be unknown is null."""
     assert sorted(SCHEMAS[name]["properties"]) == sorted(SCHEMAS[name]["required"])

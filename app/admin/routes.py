@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Path, Query
 
 from app import cursors
 from app.admin import ending, moving, resolving, store
@@ -33,12 +33,13 @@ from app.problems import (
 
 router = v1_router("Operator")
 
-Limit = Annotated[int, Query(ge=1, le=100)]
+Limit = Annotated[int, Query(ge=1, le=100, description="Most items on a page.")]
 Cursor = Annotated[
     str | None, Query(max_length=cursors.MAX_CURSOR, description="`next_cursor` of the page before.")
 ]
 Reason = Annotated[Name, Query(description="Kept in the history. Name no person in it.")]
-Filter = Annotated[OpaqueId | None, Query()]
+Filter = Annotated[OpaqueId | None, Query(description="Only with this one.")]
+MappingId = Annotated[str, Path(description="`id` of a mapping.")]
 
 
 @router.get("/admin/mappings", operation_id="listMappings", summary="Mappings and who has access to them")
@@ -50,6 +51,7 @@ async def list_mappings(
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> AdminMappingPageOut:
+    """Every mapping that lives, in the order of the companies' ids."""
     after = _place(cursor, 1)
     async with db.reading() as reading:
         found = await store.mappings(
@@ -72,7 +74,8 @@ async def list_mappings(
     status_code=204,
     responses=problems(LinkInProgress),
 )
-async def end_mapping_for_all(db: Db, pp: Pp, mapping_id: str, reason: Reason) -> None:
+async def end_mapping_for_all(db: Db, pp: Pp, mapping_id: MappingId, reason: Reason) -> None:
+    """Satker and company are free again. Nothing changes at mbizmarket."""
     await ending.end_mapping(db, mapping_id, Operator(pp.pp_id, reason))
 
 
@@ -82,7 +85,14 @@ async def end_mapping_for_all(db: Db, pp: Pp, mapping_id: str, reason: Reason) -
     summary="End one PP's access; with the last one the mapping",
     status_code=204,
 )
-async def end_access(db: Db, pp: Pp, mapping_id: str, pp_id: str, reason: Reason) -> None:
+async def end_access(
+    db: Db,
+    pp: Pp,
+    mapping_id: MappingId,
+    pp_id: Annotated[str, Path(description="`sub` of that PP's tokens.")],
+    reason: Reason,
+) -> None:
+    """For a PP who has left, say. The others keep theirs."""
     await ending.end_access(db, mapping_id, pp_id, Operator(pp.pp_id, reason))
 
 
@@ -92,7 +102,8 @@ async def end_access(db: Db, pp: Pp, mapping_id: str, pp_id: str, reason: Reason
     summary="Tie the company to another satker; the accesses go along",
     responses=problems(LinkInProgress, SatkerAlreadyMapped),
 )
-async def move_mapping(db: Db, pp: Pp, mapping_id: str, body: MoveIn) -> AdminMappingOut:
+async def move_mapping(db: Db, pp: Pp, mapping_id: MappingId, body: MoveIn) -> AdminMappingOut:
+    """For a company that was linked to the wrong satker. Its PPs get the new satker in place of the old."""
     await moving.move(db, mapping_id, body.catalog_id, Operator(pp.pp_id, body.reason))
     async with db.reading() as reading:
         return await store.mapping(reading, mapping_id)
@@ -102,9 +113,12 @@ async def move_mapping(db: Db, pp: Pp, mapping_id: str, body: MoveIn) -> AdminMa
     "/admin/attempts", operation_id="listAttempts", summary="Registrations and mappings of every state"
 )
 async def list_attempts(
-    context: Linking, state: State | None = None, cursor: Cursor = None, limit: Limit = 20
+    context: Linking,
+    state: Annotated[State | None, Query(description="Only in this state.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
 ) -> AdminAttemptPageOut:
-    """By state, then the oldest first."""
+    """By state, then the oldest first. `uncertain` ones that are `overdue` want a look."""
     after = _attempt_place(cursor)
     async with context.database.reading() as reading:
         rows = await store.attempts(reading, state=state, after=after, limit=limit + 1)
@@ -122,8 +136,13 @@ async def list_attempts(
     ),
 )
 async def resolve_attempt(
-    context: Linking, pp: Pp, call: Upstream, attempt_id: str, body: ResolveIn
+    context: Linking,
+    pp: Pp,
+    call: Upstream,
+    attempt_id: Annotated[str, Path(description="`id` of an attempt.")],
+    body: ResolveIn,
 ) -> AdminAttemptOut:
+    """When mbizmarket's people have said what became of it. A `company_id` is checked with mbizmarket first."""
     if body.outcome == "mapped" and body.company_id is None:
         raise invalid_field("company_id", "required")
     for field in ("company_id", "account_id"):

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Path, Query
 
 from app import cursors
 from app.catalog import store
@@ -15,7 +15,7 @@ from app.problems import KlpdNotFound, invalid_field
 router = v1_router("Katalog")
 
 Q = Annotated[Words, Query(description="Any part of the name, words in any order, or the start of the code.")]
-Limit = Annotated[int, Query(ge=1, le=100)]
+Limit = Annotated[int, Query(ge=1, le=100, description="Most items on a page.")]
 Cursor = Annotated[
     str | None, Query(max_length=cursors.MAX_CURSOR, description="`next_cursor` of the page before.")
 ]
@@ -23,6 +23,7 @@ Cursor = Annotated[
 
 @router.get("/klpd", operation_id="listKlpd", summary="Find a K/L/P/D")
 async def list_klpd(db: Db, q: Q = "", limit: Limit = 20, cursor: Cursor = None) -> KlpdPageOut:
+    """The first step of Tambah Baru: the ministry, agency or local government that the satker belongs to."""
     try:
         page = await store.find_klpds(db, q, cursor=cursor, limit=limit)
     except cursors.BadCursor:
@@ -38,8 +39,13 @@ async def list_klpd(db: Db, q: Q = "", limit: Limit = 20, cursor: Cursor = None)
     responses=problems(KlpdNotFound),
 )
 async def list_catalog_satkers(
-    db: Db, code: str, q: Q = "", limit: Limit = 20, cursor: Cursor = None
+    db: Db,
+    code: Annotated[str, Path(description="`code` of a K/L/P/D.")],
+    q: Q = "",
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> CatalogSatkerPageOut:
+    """The second step of Tambah Baru. `code` is the one that people know; not every satker has one."""
     try:
         found = await store.find_satkers(db, code, q, cursor=cursor, limit=limit)
     except cursors.BadCursor:

@@ -14,7 +14,7 @@ from app.problems import invalid_field
 
 router = v1_router("Riwayat")
 
-Limit = Annotated[int, Query(ge=1, le=100)]
+Limit = Annotated[int, Query(ge=1, le=100, description="Most items on a page.")]
 Cursor = Annotated[
     str | None, Query(max_length=cursors.MAX_CURSOR, description="`next_cursor` of the page before.")
 ]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 Event = Literal[
     "satker_added",
@@ -21,26 +21,28 @@ Event = Literal[
 
 
 class HistoryItemOut(BaseModel):
-    """One thing that happened, with names as they were.
-
-    `actor` is `self` for the caller; other PPs are never named. `satker_id` is the caller's own satker, which may be
-    off the list by now, or null. `company_name` is there where the caller has, or had by this act, access to it.
-    `outcome` is `ok`, `uncertain`, or the code of the problem that it ended in; further codes may come.
-    """
+    """One thing that happened, with names as they were."""
 
     id: str
     at: datetime
-    event: Event
-    actor: Literal["self", "pp", "operator", "system"]
-    satker_id: str | None
+    event: Event = Field(description="What happened. Further values may be added.")
+    actor: Literal["self", "pp", "operator", "system"] = Field(
+        description="`self` is the caller; other PPs are never named."
+    )
+    satker_id: str | None = Field(description="The caller's own satker, which may be off the list by now.")
     satker_name: str | None
-    company_name: str | None
+    company_name: str | None = Field(description="Where the caller has, or had by this act, access to it.")
     via: Literal["legacy", "confirm", "login", "register"] | None
-    outcome: str
+    outcome: str = Field(
+        description="`ok`, `uncertain`, or the code of the problem that it ended in: a refused log-in is `mapped` "
+        "with its code. Further values may be added."
+    )
 
 
 class HistoryPageOut(BaseModel):
-    """`next_cursor` is null on the last page."""
+    """What happened, newest first."""
 
     items: list[HistoryItemOut]
-    next_cursor: str | None
+    next_cursor: str | None = Field(
+        description="Send it as `cursor` to get the next page; null on the last one."
+    )

@@ -6,7 +6,7 @@ from fastapi import Query, Request, Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
-from app.deps import Address, Linking, Pp, Upstream, context_of, pejabat_of, v1_router
+from app.deps import Address, Linking, Pp, SatkerId, Upstream, context_of, pejabat_of, v1_router
 from app.fields import Email
 from app.mapping import accounts, ending, entry, linking
 from app.mapping.lookup import Found
@@ -53,13 +53,38 @@ ASKING = (MbizBadResponse, MbizUnavailable, MbizTimeout)
 LINKING = (SatkerNotFound, LinkInProgress, SatkerAlreadyMapped, CompanyAlreadyMapped, *ASKING)
 
 
+@router.post(
+    "/satkers/{satker_id}/entry",
+    operation_id="enterMbizmarket",
+    summary="What to show next when this satker was picked",
+    responses=problems(SatkerNotFound, CompanyInactive, CompanyGone, *ASKING),
+)
+async def enter_mbizmarket(
+    context: Linking, pp: Pp, call: Upstream, satker_id: SatkerId, body: EntryIn | None = None
+) -> EntryOut:
+    """Call it each time the PP picks a satker for shopping, and do what `next_step` says.
+
+    - `open_mbizmarket`: send the browser to `redirect_url`, once.
+    - `confirm_account`: show account and companies. Yes: `confirm` with the `company_id`. "Not this one": go on as for
+      `ask_registered`, or as for `log_in` when the satker's status is `mapped_by_other`.
+    - `ask_registered`: ask whether the satker is registered at mbizmarket. Sudah: `login`. Belum: `register`.
+    - `log_in`: ask for an account of the satker's company, then `login`.
+    - `wait`: a registration is being checked. Show that, and call `entry` again after `retry_after` seconds.
+
+    After 200, 201 or 202 of confirm, login or register call `entry` again. It changes nothing but what is found out
+    about an open registration, so it may be repeated at any time.
+    """
+    return await entry.enter(context, pp, satker_id, call, body.category if body else None)
+
+
 @router.get(
     "/satkers/{satker_id}/mapping",
     operation_id="getMapping",
     summary="Whether the satker has a company",
     responses=problems(SatkerNotFound),
 )
-async def get_mapping(context: Linking, pp: Pp, satker_id: str) -> MappingOut:
+async def get_mapping(context: Linking, pp: Pp, satker_id: SatkerId) -> MappingOut:
+    """From the service's own database alone, so that it answers whatever state mbizmarket is in."""
     return _mapping(await context.lookup.get(pp.pp_id, satker_id))
 
 
@@ -98,13 +123,17 @@ HOT = HotRoute("/v1/satkers/{satker_id}/mapping", _ReadMapping(), include_in_sch
     status_code=201,
     response_model=MappingOut,
     responses={
-        200: {"description": "It was mapped so already", "model": MappingOut},
+        200: {"description": "It was mapped so already.", "model": MappingOut},
+        201: {"description": "Mapped by this call."},
         **problems(EmailUnverified, CompanyNotFound, CompanyInactive, *LINKING),
     },
 )
 async def confirm_and_map(
-    context: Linking, pp: Pp, call: Upstream, satker_id: str, body: ConfirmIn
+    context: Linking, pp: Pp, call: Upstream, satker_id: SatkerId, body: ConfirmIn
 ) -> Response:
+    """For `confirm_account`: the person says which company is the satker's. No password is needed, since the portal
+    vouches for the e-mail address in the token.
+    """
     made = await linking.confirm(context, pp, satker_id, call, company_id=body.company_id)
     return await _answer(context, pp, satker_id, 201 if made else 200)
 
@@ -116,7 +145,8 @@ async def confirm_and_map(
     status_code=201,
     response_model=MappingOut,
     responses={
-        200: {"description": "It was mapped so already", "model": MappingOut},
+        200: {"description": "It was mapped so already.", "model": MappingOut},
+        201: {"description": "Mapped by this call."},
         **problems(
             InvalidCredentials,
             CompanyNotFound,
@@ -129,8 +159,12 @@ async def confirm_and_map(
     },
 )
 async def log_in_and_map(
-    context: Linking, pp: Pp, call: Upstream, address: Address, satker_id: str, body: LogInIn
+    context: Linking, pp: Pp, call: Upstream, address: Address, satker_id: SatkerId, body: LogInIn
 ) -> Response:
+    """Sudah: the person proves an account. If exactly one of its companies is active and free, that one is taken; of
+    several the person chooses (409 `company_choice_required`, then again with `company_id`). On a satker that is
+    `mapped_by_other`, an account of its company gives access.
+    """
     made = await linking.log_in(
         context,
         pp,
@@ -151,9 +185,10 @@ async def log_in_and_map(
     status_code=201,
     response_model=MappingOut,
     responses={
-        200: {"description": "It was mapped so already", "model": MappingOut},
+        200: {"description": "It was mapped so already.", "model": MappingOut},
+        201: {"description": "Mapped by this call."},
         202: {
-            "description": "Being checked: neither failed nor done. Ask `entry` again after `Retry-After`",
+            "description": "Being checked: neither failed nor done. Call `entry` after `Retry-After`.",
             "model": MappingOut,
             "headers": {
                 "Location": {"description": "The mapping", "schema": {"type": "string"}},
@@ -164,8 +199,14 @@ async def log_in_and_map(
     },
 )
 async def register_and_map(
-    context: Linking, pp: Pp, call: Upstream, address: Address, satker_id: str, body: RegisterIn
+    context: Linking, pp: Pp, call: Upstream, address: Address, satker_id: SatkerId, body: RegisterIn
 ) -> Response:
+    """Belum: makes an account and a company at mbizmarket, and maps the satker to it.
+
+    202 is no failure: mbizmarket's answer got lost, and it is being found out. Call `entry` after `Retry-After`
+    seconds; it says `wait` until the outcome is known. Repeating the very call is safe, too: the registration goes
+    under a reference of the service's own and cannot make a second account.
+    """
     form = NewRegistration.model_validate(body.model_dump() | {"password": body.password.get_secret_value()})
     outcome = await Registering(context, call, form, pp.pp_id, satker_id, address).run()
     status = {"made": 201, "there": 200, "checking": 202}[outcome]
@@ -179,7 +220,10 @@ async def register_and_map(
     status_code=204,
     responses=problems(SatkerNotFound, LinkInProgress),
 )
-async def end_mapping(context: Linking, pp: Pp, satker_id: str) -> None:
+async def end_mapping(context: Linking, pp: Pp, satker_id: SatkerId) -> None:
+    """Other PPs keep theirs; with the last access satker and company are free again. The account at mbizmarket stays.
+    204 also when there is nothing to end.
+    """
     async with context.database.begin() as tx:
         row = await satkers.lock_one(tx, pp.pp_id, satker_id)
         if row.status == "checking":
@@ -189,18 +233,6 @@ async def end_mapping(context: Linking, pp: Pp, satker_id: str) -> None:
     context.crash("after_commit")
 
 
-@router.post(
-    "/satkers/{satker_id}/entry",
-    operation_id="enterMbizmarket",
-    summary="What to show next when this satker was picked",
-    responses=problems(SatkerNotFound, CompanyInactive, CompanyGone, *ASKING),
-)
-async def enter_mbizmarket(
-    context: Linking, pp: Pp, call: Upstream, satker_id: str, body: EntryIn | None = None
-) -> EntryOut:
-    return await entry.enter(context, pp, satker_id, call, body.category if body else None)
-
-
 @router.get(
     "/mbiz-account",
     operation_id="getMbizAccount",
@@ -208,8 +240,14 @@ async def enter_mbizmarket(
     responses=problems(EmailUnverified, EmailNotYours, *ASKING),
 )
 async def get_mbiz_account(
-    context: Linking, pp: Pp, call: Upstream, email: Annotated[Email | None, Query()] = None
+    context: Linking,
+    pp: Pp,
+    call: Upstream,
+    email: Annotated[
+        Email | None, Query(description="The token's own address, which is the default.")
+    ] = None,
 ) -> MbizAccountOut:
+    """For a profile page. Only the PP's own address, which the portal vouches for, is answered for."""
     return await accounts.mbiz_account(context, pp, call, email)
 
 

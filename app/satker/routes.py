@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Header, Query, Response
 
-from app.deps import Db, Pp, v1_router
+from app.deps import Db, Pp, SatkerId, v1_router
 from app.fields import Query as Words
 from app.openapi import problems
 from app.problems import (
@@ -33,12 +33,17 @@ async def list_satkers(
     db: Db,
     pp: Pp,
     q: Annotated[Words, Query(description="Any part of names or codes.")] = "",
-    is_primary: bool | None = None,
-    status: Status | None = None,
-    sort: Sort = "-updated_at",
-    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
-    size: Annotated[int, Query(ge=1, le=100)] = 10,
+    is_primary: Annotated[
+        bool | None, Query(description="Only the primary (utama), or only the others.")
+    ] = None,
+    status: Annotated[Status | None, Query(description="Only with this status of the mapping.")] = None,
+    sort: Annotated[
+        Sort, Query(description="By code point, ties by id; `-` before it is descending.")
+    ] = "-updated_at",
+    page: Annotated[int, Query(ge=1, le=1_000_000, description="From 1.")] = 1,
+    size: Annotated[int, Query(ge=1, le=100, description="Most items on a page.")] = 10,
 ) -> SatkerPageOut:
+    """What the PP serves, with the status of each mapping: enough to draw the list (Lihat) without further calls."""
     async with db.reading() as reading:
         rows, total = await store.page(
             reading, pp.pp_id, q=q, is_primary=is_primary, status=status, sort=sort, page=page, size=size
@@ -60,6 +65,7 @@ async def list_satkers(
     },
 )
 async def add_satker(db: Db, pp: Pp, body: SatkerIn) -> Response:
+    """Tambah Baru. The first one becomes primary (utama). One that was removed before gets a new `id` and no access."""
     async with db.begin() as tx:
         added = satker(await store.add(tx, pp.pp_id, body.catalog_id))
     return _answer(added, 201, {"Location": f"/v1/satkers/{added.id}"})
@@ -77,8 +83,12 @@ async def add_satker(db: Db, pp: Pp, body: SatkerIn) -> Response:
     },
 )
 async def get_satker(
-    db: Db, pp: Pp, satker_id: str, if_none_match: Annotated[str | None, Header()] = None
+    db: Db,
+    pp: Pp,
+    satker_id: SatkerId,
+    if_none_match: Annotated[str | None, Header(description="The `ETag` that you have, or several.")] = None,
 ) -> Response:
+    """The satker with a strong `ETag` over all of it, the mapping's status too. Another PP's satker is 404."""
     async with db.reading() as reading:
         found = satker(await store.get(reading, pp.pp_id, satker_id))
     answer = _answer(found)
@@ -105,8 +115,17 @@ async def get_satker(
     },
 )
 async def change_satker(
-    db: Db, pp: Pp, satker_id: str, body: SatkerPatch, if_match: Annotated[str | None, Header()] = None
+    db: Db,
+    pp: Pp,
+    satker_id: SatkerId,
+    body: SatkerPatch,
+    if_match: Annotated[
+        str | None, Header(description="The `ETag` that you read: 412 if the satker changed since.")
+    ] = None,
 ) -> Response:
+    """`is_primary: true` makes it primary (utama) and the one before additional. `catalog_id` exchanges the satker,
+    which a mapping or an open registration of the PP's own forbids.
+    """
     async with db.begin() as tx:
         row = await store.lock(tx, pp.pp_id, satker_id)
         if if_match is not None and not _matches(if_match, _etag(satker(row)), weak=False):
@@ -129,9 +148,10 @@ async def change_satker(
 async def remove_satker(
     db: Db,
     pp: Pp,
-    satker_id: str,
+    satker_id: SatkerId,
     unlink: Annotated[bool, Query(description="End the own access to the mapping too.")] = False,
 ) -> None:
+    """Hapus. The primary satker goes last. A mapping is in the way unless `unlink` says to end the own access."""
     async with db.begin() as tx:
         await store.remove(tx, pp.pp_id, satker_id, unlink=unlink)
 

@@ -4,14 +4,16 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.errors import StorageError
-from redis.asyncio import ConnectionPool
 
 from app.problems import RateLimited
+
+if TYPE_CHECKING:
+    from redis.asyncio import ConnectionPool
 
 MINUTE = 60
 AWAY = 5.0  # seconds that a Redis which did not answer is left alone
@@ -28,6 +30,8 @@ def storage_for(uri: str, **seconds: float) -> Storage:
     """`memory://`, or `redis://…` with memory to fall back on; `seconds` as Shared has them."""
     if uri.startswith("memory://"):
         return MemoryStorage()
+    from redis.asyncio import ConnectionPool  # costs 100 ms and 8 MB: where there is a Redis alone
+
     pool = ConnectionPool.from_url(
         uri,
         max_connections=REDIS_CONNECTIONS,
@@ -47,7 +51,7 @@ class Shared(Storage):
     STORAGE_SCHEME = None
 
     def __init__(
-        self, shared: Storage, pool: ConnectionPool, *, away: float = AWAY, say_every: float = SAY_EVERY
+        self, shared: Storage, pool: "ConnectionPool", *, away: float = AWAY, say_every: float = SAY_EVERY
     ) -> None:
         super().__init__()
         self._shared = shared

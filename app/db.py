@@ -5,14 +5,12 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-import asyncpg
 from sqlalchemy import DateTime, Dialect, MetaData, Row, Select, String, TypeDecorator, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.pool import PoolProxiedConnection
 
 SCHEMA = (
     "0002"  # the newest migration; a test holds the two together, so that serving need not import alembic
@@ -21,6 +19,8 @@ SCHEMA = (
 # Names and ids are ordered by code point on both databases, whatever the server's locale.
 Str = String().with_variant(String(collation="C"), "postgresql")
 
+
+RECYCLE_SECONDS = 1800  # a connection's age: behind a name there may be another server by now
 
 # Rows and selects whose columns are reached by name.
 AnyRow = Row[*tuple[Any, ...]]
@@ -78,14 +78,14 @@ class Database:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A transaction, committed at the end of the block. Raises Conflict, DatabaseUnavailable."""
-        with _translated():
+        with translated():
             async with self.engine.begin() as tx:
                 yield tx
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reads that are each true by themselves. Raises DatabaseUnavailable."""
-        with _translated():
+        with translated():
             async with self._reads.connect() as connection:
                 yield connection
 
@@ -93,53 +93,14 @@ class Database:
         await self.engine.dispose()
 
 
-class HeldConnection:
-    """One connection of a PostgreSQL engine, kept for one read that is asked all the time, one at a time.
-
-    Past SQLAlchemy's execution and its pool that read takes a fifth of the CPU. A connection that was lost, or whose
-    read failed or was cancelled, is not used again: the next read takes a new one.
-    """
-
-    def __init__(self, engine: AsyncEngine, statement: AnySelect) -> None:
-        self._engine = engine
-        self._sql = str(statement.compile(dialect=engine.dialect))
-        self._held: PoolProxiedConnection | None = None
-
-    async def fetch(self, *values: object) -> list[tuple[Any, ...]]:
-        """The rows, for these values of the statement's parameters. Raises DatabaseUnavailable."""
-        try:
-            with _translated():
-                rows: list[tuple[Any, ...]] = await (await self._connection()).fetch(self._sql, *values)
-            return rows
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            self._drop()
-            raise DatabaseUnavailable(type(error).__name__) from error
-        except BaseException:
-            self._drop()
-            raise
-
-    async def _connection(self) -> Any:
-        if self._held is not None and self._driver(self._held).is_closed():
-            self._drop()
-        if self._held is None:
-            self._held = await self._engine.raw_connection()
-        return self._driver(self._held)
-
-    def _driver(self, held: PoolProxiedConnection) -> Any:
-        return held.driver_connection
-
-    def _drop(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            held.invalidate()
-
-    async def aclose(self) -> None:
-        self._drop()
-
-
 def _postgresql(url: str, pool_size: int) -> AsyncEngine:
     return create_async_engine(
-        url, hide_parameters=True, pool_size=pool_size, max_overflow=0, pool_timeout=5, pool_recycle=1800
+        url,
+        hide_parameters=True,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_recycle=RECYCLE_SECONDS,
     )
 
 
@@ -167,7 +128,7 @@ _NO_SUCH_TABLE = "42P01"  # PostgreSQL's; SQLite calls it an OperationalError
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:

@@ -30,7 +30,6 @@ def _frozen(app: FastAPI) -> FastAPI:
 
     A quarter more requests, and a third off their 99th percentile. What requests leave behind in cycles is still found.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     return app
@@ -52,6 +51,7 @@ def serve(host: str, port: int, workers: int, settings: Settings, *, settle: boo
         host=host,
         port=port,
         workers=workers,
+        ws="none",
         access_log=False,
         log_level="warning",
         proxy_headers=False,

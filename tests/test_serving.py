@@ -23,15 +23,38 @@ gc.collect()
 print(frozen > 50_000, thresholds, alive() is None)
 """
 
+SERVE_WHERE_IT_CANNOT = """
+import socket, sys
+from app.cli import main
 
-def test_what_the_collector_walks_through(sqlite_url: str) -> None:
-    """What is there from the start is left alone; what requests leave behind in cycles is still found."""
+taken = socket.create_server(("127.0.0.1", 0))
+sys.argv = ["app", "serve", "--port", str(taken.getsockname()[1])]
+try:
+    main()
+except SystemExit as ended:
+    print(ended, "app.main" in sys.modules)
+print([name for name in ("alembic", "jsonschema", "opentelemetry.sdk", "redis", "rich") if sys.modules.get(name)])
+"""
+
+
+def run(script: str, sqlite_url: str) -> tuple[str, str]:
     done = subprocess.run(
-        [sys.executable, "-c", LOOK],
+        [sys.executable, "-c", script],
         env=environment(sqlite_url),
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ("True (50000, 20, 100) True\n", "") == (done.stdout, done.stderr)
+    return done.stdout, done.stderr
+
+
+def test_what_the_collector_walks_through(sqlite_url: str) -> None:
+    """What is there from the start is left alone; what requests leave behind in cycles is still found."""
+    assert ("True (50000, 20, 100) True\n", "") == run(LOOK, sqlite_url)
+
+
+def test_what_a_server_has_no_use_for(sqlite_url: str) -> None:
+    """Its memory and its start are not spent on what other commands, other settings or terminals need."""
+    out, _ = run(SERVE_WHERE_IT_CANNOT, sqlite_url)
+    assert "1 True\n[]\n" == out

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ARRAY, Text, and_, any_, bindparam, select
 
-from app.db import Database, HeldConnection
+from app.db import Database, DatabaseUnavailable
+from app.held import HeldConnection
 from app.models import Access, Attempt, PpSatker
 from app.problems import SatkerNotFound
 from app.satker.view import IS_LIVE, STATUS
@@ -79,6 +80,9 @@ class Lookup:
         self._under_way = True
         try:
             return (await self._fetch([satker_id])).get(satker_id)
+        except DatabaseUnavailable as error:
+            self._fail_waiting(error)
+            raise
         finally:  # also when the caller was cancelled: those who wait go on
             self._go_on()
 
@@ -93,26 +97,33 @@ class Lookup:
             batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
             self._batch = asyncio.get_running_loop().create_task(self._read(batch))
 
-    async def _read(self, batch: Sequence[Waiting]) -> None:
+    async def _read(self, batch: list[Waiting]) -> None:
         try:
-            rows = await self._fetch([satker_id for satker_id, _ in batch])
-            _tell(batch, rows)
-        except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait
-            await self._read_singly(batch, error)
+            await self._answer(batch)
         finally:
             self._go_on()
 
-    async def _read_singly(self, batch: Sequence[Waiting], error: Exception) -> None:
-        """A batch that failed is read one by one: what is wrong with one hurts only that one."""
-        for satker_id, answer in batch:
-            try:
-                rows = await self._fetch([satker_id]) if len(batch) > 1 else None
-                if rows is None:
-                    raise error
-                _tell([(satker_id, answer)], rows)
-            except Exception as single:  # noqa: BLE001 - likewise
-                if not answer.done():
-                    answer.set_exception(single)
+    async def _answer(self, batch: list[Waiting]) -> None:
+        try:
+            rows = await self._fetch([satker_id for satker_id, _ in batch])
+        except DatabaseUnavailable as error:
+            _fail(batch, error)
+            self._fail_waiting(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to whoever caused it
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            for one in batch:
+                await self._answer([one])
+        else:
+            for satker_id, answer in batch:
+                if not answer.done():  # a caller who went away
+                    answer.set_result(rows.get(satker_id))
+
+    def _fail_waiting(self, error: DatabaseUnavailable) -> None:
+        """Who came meanwhile would only wait as long for the same, one statement after another."""
+        waiting, self._waiting = self._waiting, []
+        _fail(waiting, error)
 
     async def _fetch(self, ids: list[str]) -> dict[str, Found]:
         return {row[0]: Found(*row) for row in await self._rows(ids)}
@@ -128,7 +139,7 @@ class Lookup:
             await self._held.aclose()
 
 
-def _tell(batch: Sequence[Waiting], rows: dict[str, Found]) -> None:
-    for satker_id, answer in batch:
-        if not answer.done():  # a caller who went away
-            answer.set_result(rows.get(satker_id))
+def _fail(waiting: Iterable[Waiting], error: Exception) -> None:
+    for _, answer in waiting:
+        if not answer.done():
+            answer.set_exception(error)

@@ -1,12 +1,15 @@
 """The hot path: reads that share a statement are each as true as one alone."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from app.db import DatabaseUnavailable
+from app.held import MOST_SECONDS
 from app.mapping.lookup import MOST
 from app.mapping.routes import HOT
 from app.problems import SatkerNotFound
@@ -17,6 +20,11 @@ from tests.conftest import fill_catalog
 from tests.service import Service, pp, running
 
 pytestmark = pytest.mark.anyio
+
+END_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+)
 
 
 async def test_many_reads_at_once_share_statements(service: Service) -> None:
@@ -99,7 +107,7 @@ async def test_a_failing_statement_hurts_only_who_caused_it(service: Service) ->
     reads = [service.context.lookup.get("pp-1", wanted) for wanted in (satker, satker, bad, satker)]
     answers = await asyncio.gather(*reads, return_exceptions=True)
     assert [satker, satker, None, satker] == [getattr(answer, "id", None) for answer in answers]
-    assert isinstance(answers[2], DatabaseUnavailable | UnicodeEncodeError)
+    assert isinstance(answers[2], asyncpg.DataError | UnicodeEncodeError)
     assert satker == (await service.context.lookup.get("pp-1", satker)).id
 
 
@@ -125,14 +133,53 @@ async def test_reading_after_the_connection_was_lost(service: Service) -> None:
     satker = await service.add(service.catalog[0])
     assert satker == (await service.context.lookup.get("pp-1", satker)).id
     if not service.database.is_sqlite:
-        others = (
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE pid <> pg_backend_pid() AND datname = current_database()"
-        )
         async with service.database.reading() as db:
-            assert (await db.execute(text(others))).all()
+            assert (await db.execute(text(END_OTHERS))).all()
         await asyncio.sleep(0.1)
     assert satker == (await service.context.lookup.get("pp-1", satker)).id
+
+
+async def test_a_server_that_goes_silent(database_url: str, tmp_path: Path) -> None:
+    """Nobody waits longer than for one statement, also who came while it hung; then reads go on."""
+    async with running(database_url, tmp_path) as service:
+        if service.database.is_sqlite:
+            pytest.skip("there is no server")
+        service.catalog = await fill_catalog(service.database)
+        satker = await service.add(service.catalog[0])
+        lookup = service.context.lookup
+        assert satker == (await lookup.get("pp-1", satker)).id
+        begun = time.monotonic()
+        async with service.database.begin() as tx:
+            await tx.execute(text("LOCK TABLE access IN ACCESS EXCLUSIVE MODE"))
+            reads = [asyncio.create_task(lookup.get("pp-1", satker)) for _ in range(MOST + 5)]
+            answers = await asyncio.gather(*reads, return_exceptions=True)
+        assert MOST_SECONDS <= time.monotonic() - begun < 2 * MOST_SECONDS
+        assert {DatabaseUnavailable} == {type(answer) for answer in answers}
+        assert satker == (await lookup.get("pp-1", satker)).id
+        assert 1 == service.database.engine.pool.checkedout()  # type: ignore[attr-defined]
+
+
+async def test_a_server_that_restarts_under_reads(database_url: str, tmp_path: Path) -> None:
+    """A read that finds its connection dead is done again on a new one: no caller hears of it."""
+    async with running(database_url, tmp_path) as service:
+        if service.database.is_sqlite:
+            pytest.skip("there is no server")
+        service.catalog = await fill_catalog(service.database)
+        satker = await service.add(service.catalog[0])
+        lookup = service.context.lookup
+
+        async def read_on() -> None:
+            for _ in range(60):
+                assert satker == (await lookup.get("pp-1", satker)).id
+                await asyncio.sleep(0.01)
+
+        async def end_connections() -> None:
+            for _ in range(3):
+                await asyncio.sleep(0.15)
+                async with service.database.reading() as db:
+                    assert (await db.execute(text(END_OTHERS))).all()
+
+        await asyncio.gather(end_connections(), *(read_on() for _ in range(8)))
 
 
 async def test_a_database_that_is_away(database_url: str, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ soak: $(DEV) ## ten minutes of random calls, kills and faults, then every promis
 fuzz: $(DEV) ## send 20,000 made-up requests and hold every answer to the published document
 	@$(PY) -m tests.fuzz --cases 20000
 
-check: $(DEV) ## hold the code to its rules: format, lint, types, imports, schema, published document
+check: $(DEV) ## hold the code to its rules: format, lint, types, imports, schema, published documents
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
@@ -47,6 +47,9 @@ check: $(DEV) ## hold the code to its rules: format, lint, types, imports, schem
 	$(PY) -m tests.alembic_check
 	$(PY) -m app openapi | diff openapi/service.json - \
 		|| { echo 'Out of date. To renew it: $(PY) -m app openapi > openapi/service.json' >&2; exit 1; }
+	$(PY) -m app.published.problems | diff openapi/problems.md - \
+		|| { echo 'Out of date. To renew it: $(PY) -m app.published.problems > openapi/problems.md' >&2; exit 1; }
+	$(PY) -m tests.published.breaking
 
 lock: ## renew requirements/*.txt from pyproject.toml (needs uv)
 	$(COMPILE) --output-file requirements/run.txt

@@ -51,7 +51,13 @@ PROBLEM_SCHEMAS: dict[str, Any] = {
                 "type": "string",
                 "maxLength": 200,
             },
-            "code": {"description": "For programs; never changes.", "type": "string", "enum": list(MESSAGES)},
+            "code": {
+                "description": "For programs: "
+                + ", ".join(f"`{code}`" for code in MESSAGES)
+                + ". Further codes may "
+                "be added.",
+                "type": "string",
+            },
             "message": {
                 "description": "For people, in the language of `Content-Language`.",
                 "type": "string",

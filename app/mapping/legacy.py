@@ -4,60 +4,28 @@ A line adds the satker to the PP's list and, where it names a company, maps them
 that also remembers it, so an import that died half way is simply run again.
 """
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.catalog.sources import Columns, Progress, Record, records
-from app.db import Conflict, Database
+from app.catalog.sources import BadSource, Progress, records
+from app.db import AnyRow, Conflict, Database
 from app.mapping import standing as standings
 from app.mapping import transitions
+from app.mapping.legacy_lines import COLUMNS, Line, sound
 from app.mapping.standing import Standing
 from app.models import Attempt, CatalogSatker, ImportedLine, PpSatker
 from app.satker import store as satkers
-from app.satker.schemas import CompanyOut
 
-COLUMNS = Columns(
-    needed=("pp_id", "company_id"),
-    one_of=("kd_satker", "satker_code"),
-    further=("email", "klpd_code", "company_name", "account_id", "preferred"),
-)
 LISTED = 50  # line numbers per reason that the report names
 TRIES = 3  # when the live service changes the same satker at the same moment
 
 Outcome = Literal["mapped", "joined", "satker_only", "company_conflict", "satker_conflict", "in_progress"]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line that can be applied."""
-
-    number: int
-    pp_id: str
-    klpd_code: str
-    code: str
-    kd_satker: str
-    company_id: str
-    company_name: str
-    account_id: str
-    preferred: bool
-    is_primary: bool  # the PP's first line: the satker that came with the account
-
-    @property
-    def company(self) -> CompanyOut:
-        return CompanyOut(company_id=self.company_id, name=self.company_name)
-
-    @property
-    def digest(self) -> str:
-        """What the line says, whatever its place in the file."""
-        parts = (self.pp_id, self.klpd_code, self.code, self.kd_satker, self.company_id, self.account_id)
-        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +53,9 @@ class Report:
         elif result.note:
             self.notes.append((line, result.note))
 
+    def reject(self, line: int, reason: str) -> None:
+        self.add(line, Result("rejected", reason))
+
     def text(self) -> str:
         """The lines to print."""
         lines = ["Dry run: nothing was changed."] if self.dry_run else []
@@ -105,7 +76,8 @@ async def import_mappings(
     Raises BadSource (nothing was done) and DatabaseUnavailable (what was applied stays; run again).
     """
     report = Report(dry_run)
-    lines = _lines(records(path, progress, COLUMNS), report)
+    lines = list(sound(records(path, progress, COLUMNS), report.reject))
+    report.read = len(lines) + report.outcomes.get("rejected", 0)
     lines.sort(key=lambda line: not line.preferred)
     if dry_run:
         await _try_out(database, lines, report)
@@ -115,49 +87,6 @@ async def import_mappings(
         await _apply_alone(database, line, report)
     progress("writing", len(lines), len(lines))
     return report
-
-
-def _lines(source: Iterable[Record], report: Report) -> list[Line]:
-    lines: list[Line] = []
-    seen: set[str] = set()
-    for record in source:
-        report.read += 1
-        reason = record.fault or _fault(record.values)
-        if reason:
-            report.add(record.line, Result("rejected", reason))
-            continue
-        line = _line(record, is_primary=record.values["pp_id"] not in seen)
-        seen.add(line.pp_id)
-        lines.append(line)
-    return lines
-
-
-def _fault(values: Mapping[str, str]) -> str | None:
-    if not values["pp_id"]:
-        return "pp_id is blank"
-    if any("\0" in value or len(value) > 200 for value in values.values()):
-        return "a value is over 200 characters, or has a NUL in it"
-    if not values.get("kd_satker") and not (values.get("klpd_code") and values.get("satker_code")):
-        return "neither kd_satker nor klpd_code with satker_code"
-    if values.get("preferred", "") not in ("", "0", "1"):
-        return "preferred is neither 0, 1 nor blank"
-    return None
-
-
-def _line(record: Record, *, is_primary: bool) -> Line:
-    values = record.values
-    return Line(
-        number=record.line,
-        pp_id=values["pp_id"],
-        klpd_code=values.get("klpd_code", ""),
-        code=values.get("satker_code", ""),
-        kd_satker=values.get("kd_satker", ""),
-        company_id=values.get("company_id", ""),
-        company_name=values.get("company_name", "") or values.get("company_id", ""),
-        account_id=values.get("account_id", ""),
-        preferred=values.get("preferred") == "1",
-        is_primary=is_primary,
-    )
 
 
 async def _try_out(database: Database, lines: Sequence[Line], report: Report) -> None:
@@ -173,6 +102,8 @@ async def _try_out(database: Database, lines: Sequence[Line], report: Report) ->
             raise _TakenBack
     except _TakenBack:
         return
+    except Conflict:
+        raise BadSource("the service changed the same satker at the same moment: run again") from None
 
 
 async def _apply_alone(database: Database, line: Line, report: Report) -> None:
@@ -192,8 +123,8 @@ _BY_KD = select(CatalogSatker.id).where(CatalogSatker.kd_satker == bindparam("kd
 _BY_CODE = select(CatalogSatker.id).where(
     CatalogSatker.klpd_code == bindparam("klpd_code"), CatalogSatker.code == bindparam("code")
 )
-_OWN = select(PpSatker.id).where(
-    PpSatker.pp_id == bindparam("pp_id"), PpSatker.catalog_id == bindparam("catalog_id")
+_OWN = select(PpSatker.id, PpSatker.catalog_id, PpSatker.is_primary).where(
+    PpSatker.pp_id == bindparam("pp_id")
 )
 _COMPANY = (
     select(CatalogSatker.name, CatalogSatker.klpd_code, CatalogSatker.code)
@@ -206,20 +137,27 @@ _MAPPED = select(Attempt.company_id, Attempt.company_name).where(
 
 
 async def _apply(tx: AsyncConnection, line: Line) -> Result:
-    before = await tx.scalar(_APPLIED, {"digest": line.digest})
     found = await _catalog_ids(tx, line)
     if len(found) != 1:
         return Result(
             "rejected", "several satkers have this code" if found else "no such satker in the catalog"
         )
-    if before is not None:
+    before = await tx.scalar(_APPLIED, {"digest": line.digest})
+    if before not in (None, "in_progress"):
         return Result("applied before", await _describe(tx, line, found[0], before))
-    standing = await _on_the_list(tx, line, found[0])
-    outcome = await _map(tx, standing, line) if line.company_id else "satker_only"
-    if outcome != "in_progress":  # such a line is left for a later run
-        await tx.execute(
-            insert(ImportedLine).values(digest=line.digest, outcome=outcome, at=datetime.now(UTC))
-        )
+    await satkers.lock_list(tx, line.pp_id)
+    own = (await tx.execute(_OWN, {"pp_id": line.pp_id})).all()
+    mine = next((row for row in own if row.catalog_id == found[0]), None)
+    if before is None:
+        if mine is None and len(own) >= satkers.MAX_SATKERS:
+            return Result("rejected", f"the PP has {satkers.MAX_SATKERS} satkers")
+        mine = await _put_on_the_list(tx, line, found[0], own, mine)
+    elif mine is None:  # the PP has taken it off since
+        return Result("applied before", None)
+    outcome: Outcome = "satker_only"
+    if line.company_id:
+        outcome = await _map(tx, await standings.lock(tx, line.pp_id, mine.id), line)
+    await _remember(tx, line, before, outcome)
     return Result(outcome, await _describe(tx, line, found[0], outcome))
 
 
@@ -229,16 +167,25 @@ async def _catalog_ids(tx: AsyncConnection, line: Line) -> Sequence[str]:
     return (await tx.scalars(_BY_CODE, {"klpd_code": line.klpd_code, "code": line.code})).all()
 
 
-async def _on_the_list(tx: AsyncConnection, line: Line, catalog_id: str) -> Standing:
-    """The PP's satker, added if it is not there yet, and primary if it is the one the account came with."""
-    await satkers.lock_list(tx, line.pp_id)
-    satker_id = await tx.scalar(_OWN, {"pp_id": line.pp_id, "catalog_id": catalog_id})
-    if satker_id is None:
-        added = await satkers.insert_satker(tx, line.pp_id, catalog_id, is_primary=False, actor="operator")
-        satker_id = added.id
-    if line.is_primary:
-        await satkers.make_primary(tx, line.pp_id, satker_id, actor="operator")
-    return await standings.lock(tx, line.pp_id, satker_id)
+async def _put_on_the_list(
+    tx: AsyncConnection, line: Line, catalog_id: str, own: Sequence[AnyRow], mine: AnyRow | None
+) -> AnyRow:
+    """Added if it is not there yet; primary if the account came with it, or if no other is."""
+    if mine is None:
+        alone = not any(row.is_primary for row in own)
+        mine = await satkers.insert_satker(tx, line.pp_id, catalog_id, is_primary=alone, actor="operator")
+    if line.is_primary and not mine.is_primary:
+        await satkers.make_primary(tx, line.pp_id, mine.id, actor="operator")
+    return mine
+
+
+async def _remember(tx: AsyncConnection, line: Line, before: str | None, outcome: Outcome) -> None:
+    """The line is not applied again. Of one that waits for a registration the mapping is still to come."""
+    values = {"outcome": outcome, "at": datetime.now(UTC)}
+    if before is None:
+        await tx.execute(insert(ImportedLine).values(digest=line.digest, **values))
+    else:
+        await tx.execute(update(ImportedLine).where(ImportedLine.digest == line.digest).values(**values))
 
 
 async def _map(tx: AsyncConnection, standing: Standing, line: Line) -> Outcome:

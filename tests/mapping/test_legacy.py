@@ -1,17 +1,19 @@
 """import-mappings: every line applied once, one company a satker, and a report whose counts add up."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from app.catalog.importer import silent
 from app.catalog.sources import BadSource
+from app.invariants import violations
 from app.mapping.legacy import Report, import_mappings
-from app.models import Access, Attempt, History, PpSatker
-from sqlalchemy import select
+from app.models import Access, Attempt, CatalogSatker, History, PpSatker
+from sqlalchemy import insert, select, update
 
 from tests.canary import PASSWORD
-from tests.service import Service, bearer
+from tests.service import Service, bearer, pp
 
 pytestmark = pytest.mark.anyio
 
@@ -165,6 +167,59 @@ async def test_the_primary_satker(service: Service, tmp_path: Path) -> None:
     assert mine not in [satker["id"] for satker in primary]
 
 
+async def primary(service: Service) -> list[str]:
+    items = (await service.http.get("/v1/satkers?is_primary=true")).json()["items"]
+    return [satker["satker_code"] for satker in items]
+
+
+async def test_a_first_line_that_is_rejected(service: Service, tmp_path: Path) -> None:
+    """The next satker is primary meanwhile: a list always has one. The first takes over when it can be applied."""
+    lines = ("pp-1,,K1,000099,,,,,", "pp-1,,K1,000002,,C-2,PT Dua,,", "pp-1,,K1,000003,,,,,")
+    report = await load(service, tmp_path, *lines)
+    assert {"rejected": 1, "mapped": 1, "satker_only": 1} == report.outcomes
+    assert ["000002"] == await primary(service)
+    assert [] == await violations(service.database)
+    async with service.database.begin() as tx:
+        await tx.execute(
+            update(CatalogSatker).where(CatalogSatker.id == service.catalog[0]).values(code="000099")
+        )
+    assert {"applied before": 2, "satker_only": 1} == (await load(service, tmp_path, *lines)).outcomes
+    assert ["000099"] == await primary(service)
+
+
+async def test_a_preferred_line_of_a_pp_who_has_another_first(service: Service, tmp_path: Path) -> None:
+    """It is applied sooner; the first line's satker is primary all the same."""
+    await load(service, tmp_path, "pp-1,,K1,000001,,C-1,PT Satu,,", "pp-1,,K1,000002,,C-2,PT Dua,,1")
+    assert ["000001"] == await primary(service)
+    assert [] == await violations(service.database)
+
+
+async def test_a_list_that_is_full(service: Service, tmp_path: Path) -> None:
+    """The 201st satker is rejected; a company for one that is there is not."""
+    rows = [
+        {"id": f"c{n}", "klpd_code": "K1", "kd_satker": f"{n}", "active": True, "name": "N", "search": " n "}
+        for n in range(1, 201)
+    ]
+    async with service.database.begin() as tx:
+        await tx.execute(insert(CatalogSatker), rows)
+    lines = [f"pp-1,,,,{n:03},,,," for n in range(1, 201)]
+    more = ("pp-1,,K1,000001,,C-1,PT Satu,,", "pp-1,,,,7,C-1,PT Satu,,")
+    report = await load(service, tmp_path, *lines, *more)
+    assert {"satker_only": 200, "rejected": 1, "mapped": 1} == report.outcomes
+    assert {"the PP has 200 satkers": [202]} == report.rejected
+    assert [] == await violations(service.database)
+
+
+async def test_json_whose_objects_differ(service: Service, tmp_path: Path) -> None:
+    """What is missing is blank; what no database can hold is rejected."""
+    path = tmp_path / "mappings.json"
+    good = {"pp_id": "pp-1", "company_id": "C-1", "kd_satker": 1001}
+    bad = [{"kd_satker": 1001}, {**good, "company_name": "\ud800"}, {**good, "kd_satker": "x"}, 7]
+    path.write_text(json.dumps([good, {"pp_id": "pp-2", "kd_satker": 1001}, *bad]))
+    report = await import_mappings(service.database, path, progress=silent)
+    assert {"mapped": 1, "satker_only": 1, "rejected": 4} == report.outcomes
+
+
 async def test_lines_that_cannot_be_applied(service: Service, tmp_path: Path) -> None:
     """Each is rejected with its line and the reason; the others are applied."""
     report = await load(
@@ -182,13 +237,13 @@ async def test_lines_that_cannot_be_applied(service: Service, tmp_path: Path) ->
         "pp_id is blank": [2],
         "neither kd_satker nor klpd_code with satker_code": [3],
         "preferred is neither 0, 1 nor blank": [5],
-        "a value is over 200 characters, or has a NUL in it": [7],
+        "a value is over 200 characters, or has control characters in it": [7],
         "no such satker in the catalog": [4],
     } == report.rejected
 
 
 async def test_a_satker_whose_registration_is_open(service: Service, tmp_path: Path) -> None:
-    """It is left alone, and a later run applies the line."""
+    """It is left alone, and a later run maps it; what the PP has changed on their list meanwhile stays."""
     satker = await service.add(service.catalog[0])
     await service.fault("register", "html_200")
     body = {
@@ -203,9 +258,20 @@ async def test_a_satker_whose_registration_is_open(service: Service, tmp_path: P
     }
     assert 202 == (await service.http.post(f"/v1/satkers/{satker}/mapping/register", json=body)).status_code
     line = "pp-9,,K1,000001,,C-1,PT Satu,,"
-    assert {"in_progress": 1} == (await load(service, tmp_path, line)).outcomes
+    gone = "pp-8,,K1,000001,,C-1,PT Satu,,"
+    assert {"in_progress": 2} == (await load(service, tmp_path, line, gone)).outcomes
+
+    other = await service.add(service.catalog[1], headers=pp(9))
+    await service.http.patch(f"/v1/satkers/{other}", json={"is_primary": True}, headers=pp(9))
+    [taken_off] = (await service.http.get("/v1/satkers", headers=pp(8))).json()["items"]
+    await service.http.delete(f"/v1/satkers/{taken_off['id']}", headers=pp(8))
+
     await service.http.post(f"/v1/satkers/{satker}/entry")
-    assert {"satker_conflict": 1} == (await load(service, tmp_path, line)).outcomes
+    again = await load(service, tmp_path, line, gone)
+    assert {"satker_conflict": 1, "applied before": 1} == again.outcomes
+    chosen = (await service.http.get("/v1/satkers?is_primary=true", headers=pp(9))).json()["items"]
+    assert [other] == [satker["id"] for satker in chosen]
+    assert 0 == (await service.http.get("/v1/satkers", headers=pp(8))).json()["total"]
 
 
 async def test_what_the_history_says(service: Service, tmp_path: Path) -> None:

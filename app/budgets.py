@@ -137,12 +137,17 @@ class CallBudget:
     """So many calls a minute for each PP, and a tenth of that for those that ask mbizmarket.
 
     Counted by the minute of the clock, so that one increment is all it takes; in memory that is one dictionary, which
-    is on the path of every request.
+    is on the path of every request. `refused` is told the name of a budget whenever it is found spent.
     """
 
     def __init__(
-        self, per_minute: int, shared: Storage | None = None, clock: Callable[[], float] = time.time
+        self,
+        per_minute: int,
+        shared: Storage | None = None,
+        clock: Callable[[], float] = time.time,
+        refused: Callable[[str], None] = lambda _budget: None,
     ) -> None:
+        self._refused = refused
         self._clock = clock
         self._limits = {"calls": per_minute, "mbizmarket": max(1, per_minute // 10)}
         self._shared = shared
@@ -164,6 +169,7 @@ class CallBudget:
         limit, reset = self._limits[name], MINUTE - second
         allowance = Allowance(name, limit, max(0, limit - count), reset)
         if count > limit:
+            self._refused(name)
             raise RateLimited(retry_after=reset, headers=allowance.headers())
         return allowance
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.pool import QueuePool
 
 SCHEMA = (
     "0002"  # the newest migration; a test holds the two together, so that serving need not import alembic
@@ -88,6 +89,17 @@ class Database:
         with translated():
             async with self._reads.connect() as connection:
                 yield connection
+
+    def connections(self) -> dict[str, int]:
+        """How many are in use and idle now, and how many there may be."""
+        pool = self.engine.pool
+        if not isinstance(pool, QueuePool):  # an SQLite in memory
+            return {}
+        return {
+            "in_use": pool.checkedout(),
+            "idle": pool.checkedin(),
+            "most": pool.size() + pool._max_overflow,
+        }
 
     async def dispose(self) -> None:
         await self.engine.dispose()

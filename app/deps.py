@@ -1,5 +1,6 @@
 """What a route may ask for. The only reader of app.state and of what the edge learned about a request."""
 
+import re
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -9,8 +10,12 @@ from fastapi.security import HTTPBearer
 
 from app.auth import Pejabat
 from app.db import Database
+from app.figures import Observatory
 from app.mapping.context import Context
 from app.mbiz.client import Call
+
+# W3C Trace Context: what a caller sends is passed on to mbizmarket, and nothing else that may stand in its place.
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def context_of(request: Request) -> Context:
@@ -27,12 +32,15 @@ def pejabat_of(request: Request) -> Pejabat:
 
 def _call(request: Request) -> Call:
     """One budget for every call to mbizmarket that this request makes, counted from its arrival."""
-    seconds = context_of(request).settings.mbiz_deadline_seconds
-    return Call(
-        deadline=request.state.started + seconds,
-        request_id=request.state.request_id,
-        traceparent=request.headers.get("traceparent", ""),
+    state = request.scope["state"]
+    given = request.headers.get("traceparent", "")
+    call = Call(
+        deadline=state["started"] + context_of(request).settings.mbiz_deadline_seconds,
+        request_id=state["request_id"],
+        traceparent=given if TRACEPARENT.fullmatch(given) else None,
     )
+    state["spent"] = call.spent
+    return call
 
 
 def _address(request: Request) -> str:
@@ -50,12 +58,17 @@ def known_query_only(request: Request) -> None:
         )
 
 
+def _observatory(request: Request) -> Observatory:
+    return cast(Observatory, request.app.state.observatory)
+
+
 Db = Annotated[Database, Depends(_database)]
 Linking = Annotated[Context, Depends(context_of)]
 Pp = Annotated[Pejabat, Depends(pejabat_of)]
 Upstream = Annotated[Call, Depends(_call)]
 Address = Annotated[str, Depends(_address)]
 SatkerId = Annotated[str, Path(description="`id` of a satker on the PP's own list.")]
+Seen = Annotated[Observatory, Depends(_observatory)]
 # For the published document: the check itself is the edge's.
 _BEARER = HTTPBearer(
     scheme_name="portalToken",

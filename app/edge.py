@@ -18,7 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.address import Network, client_address
 from app.auth import Pejabat, TokenReader
 from app.budgets import CallBudget
-from app.logs import request_id
+from app.logs import Request, request_id
+from app.mbiz.wire import Spent
+from app.metrics import Metrics
 from app.problems import (
     BodyTooLarge,
     InternalError,
@@ -31,12 +33,15 @@ from app.problems import (
     preferred_language,
     respond,
 )
+from app.tracing import Tracing
 
 MAX_BODY = 16 * 1024
 WITH_BODY = ("POST", "PUT", "PATCH")  # what comes with other methods is not looked at
-OPEN = re.compile(r"/(healthz|readyz|docs|openapi\.json|static-offline-docs/.*)")
+OPEN = re.compile(r"/(healthz|readyz|metrics|docs|openapi\.json|static-offline-docs/.*)")
 ASKS_MBIZMARKET = re.compile(r"/(entry|mbiz-account|mapping/(confirm|login|register))$")
 ADMIN, ADMIN_SCOPE = "/v1/admin/", "mappings:admin"
+OUR_ID = re.compile(r"[0-9a-f]{32}")
+NOTHING = Spent()
 PLAIN = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 # The docs page: everything it loads is our own. Swagger UI styles its elements one by one.
@@ -49,8 +54,10 @@ log = structlog.get_logger()
 
 
 class Edge:
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None = None) -> None:
         self.app = app
+        self.metrics = metrics
+        self.tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,7 +71,11 @@ class Edge:
         state["started"] = time.monotonic()
         token = request_id.set(state["request_id"])
         try:
-            await self._serve(scope, receive, send)
+            if self.tracing is None:
+                await self._serve(scope, receive, send)
+            else:
+                with self.tracing.request(scope, headers.get(b"traceparent", b"").decode("latin-1")):
+                    await self._serve(scope, receive, send)
         finally:
             request_id.reset(token)
 
@@ -88,16 +99,43 @@ class Edge:
             if not status:
                 await respond(InternalError(), HTTPConnection(scope))(scope, receive, send_with_headers)
         finally:
-            route = scope.get("route")
-            log.info(
-                "request",
-                request_id=state["request_id"],
-                method=scope["method"],
-                route=getattr(route, "path", None),
-                status=status,
-                ms=round((time.monotonic() - state["started"]) * 1000, 1),
-                pp_id=state["pejabat"].pp_id if "pejabat" in state else None,
-            )
+            self._tell(scope, status)
+
+    def _tell(self, scope: Scope, status: int) -> None:
+        """The request's log line, and what is counted of it. Status 0: it was cut before there was an answer."""
+        state, method = scope["state"], scope["method"]
+        seconds = time.monotonic() - state["started"]
+        route: str | None = getattr(scope.get("route"), "path", None)
+        outcome = state.setdefault("outcome", "ok" if status else "cut")
+        state["status"] = status
+        spent: Spent = state.get("spent", NOTHING)
+        Request(
+            request_id=state["request_id"],
+            method=method,
+            route=route,
+            status=status,
+            outcome=outcome,
+            ms=seconds * 1000,
+            pp_id=_plain_id(state["pejabat"].pp_id) if "pejabat" in state else None,
+            satker_id=_satker_id(scope),
+            mbiz_calls=spent.calls,
+            mbiz_ms=spent.seconds * 1000,
+            trace_id=state.get("trace_id"),
+        ).tell()
+        self.metrics.request(method, route, status, seconds)
+        if outcome != "ok":
+            self.metrics.problem(outcome)
+
+
+def _satker_id(scope: Scope) -> str | None:
+    """The satker of the path, when it can be one of ours: anything may be typed there."""
+    satker_id: str | None = scope.get("path_params", {}).get("satker_id")
+    return satker_id if satker_id is not None and OUR_ID.fullmatch(satker_id) else None
+
+
+def _plain_id(pp_id: str) -> str:
+    """A portal may give its people their e-mail as an id; that is told to nobody who reads logs."""
+    return pp_id if "@" not in pp_id else "(an e-mail)"
 
 
 def _trace(error: BaseException) -> list[str]:

@@ -1,13 +1,19 @@
 """Is the process alive, and can it serve: open paths for whoever runs it."""
 
+import asyncio
+
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import text
 
 from app.db import SCHEMA, Database, DatabaseUnavailable
-from app.deps import Db
+from app.deps import Db, Linking, Seen
+from app.metrics import CONTENT_TYPE
+from app.openapi import problems
+from app.problems import NotFound
 
 router = APIRouter(tags=["Operations"])
+PATIENCE = 2.0  # seconds for the database: whoever asks has not many more
 
 _VERSION = text("SELECT version_num FROM alembic_version")
 
@@ -16,6 +22,10 @@ class HealthOut(BaseModel):
     """How the service is."""
 
     status: str = Field(description="`ok`, `database_unavailable` or `schema_behind`.")
+
+
+class MetricsResponse(Response):
+    media_type = CONTENT_TYPE
 
 
 @router.get("/healthz", operation_id="getHealth", summary="The process is alive")
@@ -38,11 +48,25 @@ async def get_readiness(db: Db, response: Response) -> HealthOut:
     return HealthOut(status=status)
 
 
+@router.get(
+    "/metrics",
+    operation_id="getMetrics",
+    summary="What the service counts about itself, for Prometheus",
+    response_class=MetricsResponse,
+    responses=problems(NotFound),
+)
+async def get_metrics(context: Linking, seen: Seen) -> Response:
+    """Not here where METRICS_PORT gives them a port of their own."""
+    if context.settings.metrics_port is not None:
+        raise NotFound
+    return MetricsResponse(await seen.text())
+
+
 async def _status(database: Database) -> str:
     """mbizmarket is not asked: reads go on without it. A newer schema is one that this version can live with."""
     try:
-        async with database.reading() as db:
+        async with asyncio.timeout(PATIENCE), database.reading() as db:
             version = await db.scalar(_VERSION)
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, TimeoutError):
         return "database_unavailable"
     return "ok" if version and version >= SCHEMA else "schema_behind"

@@ -1,8 +1,8 @@
 """Puts the service together: everything is made here and handed in, nothing happens at import."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -23,6 +23,7 @@ from app.crash import CrashPoint
 from app.db import Database, DatabaseUnavailable
 from app.edge import Edge, Gate
 from app.emails import Digests
+from app.figures import Observatory
 from app.history import routes as history
 from app.keys import Jwks
 from app.mapping import routes as mapping
@@ -30,6 +31,7 @@ from app.mapping.context import Context
 from app.mapping.lookup import Lookup
 from app.mapping.settling import keep_settling
 from app.mbiz.client import Mbizmarket
+from app.metrics import Metrics
 from app.openapi import TITLE, VERSION
 from app.problems import (
     DatabaseAway,
@@ -43,6 +45,7 @@ from app.problems import (
 from app.satker import routes as satker
 from app.settings import Settings
 from app.throttle import Throttle
+from app.tracing import Tracing
 
 CORS_ALLOWS = [
     "Authorization",
@@ -52,7 +55,14 @@ CORS_ALLOWS = [
     "Accept-Language",
     "X-Request-Id",
 ]
+Beside = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
 CORS_EXPOSES = ["ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"]
+
+
+@asynccontextmanager
+async def nothing_beside(_app: FastAPI) -> AsyncIterator[None]:
+    yield
 
 
 def create_app(
@@ -60,10 +70,19 @@ def create_app(
     *,
     mbiz_transport: httpx.AsyncBaseTransport | None = None,
     settle_every: float | None = None,
+    beside: Beside = nothing_beside,
 ) -> FastAPI:
-    """The service. Tests hand in another wire to mbizmarket; `settle_every` seconds it settles by itself."""
+    """The service. Tests hand in another wire to mbizmarket; `settle_every` seconds it settles by itself.
+
+    `beside` is entered for as long as the service runs.
+    """
     app = _routed()
-    app.state.context = context = make_context(settings, mbiz_transport)
+    app.state.tracing = tracing = (
+        Tracing(settings.otel_exporter_otlp_endpoint) if settings.otel_exporter_otlp_endpoint else None
+    )
+    app.state.context = context = make_context(settings, mbiz_transport, tracing)
+    app.state.observatory = Observatory(context)
+    app.state.beside = beside
     app.state.settle_every = settle_every
     app.state.jwks = jwks = Jwks(settings.bela_jwks_url) if settings.bela_jwks_url else None
     # The last one added is the outermost: CORS sees every answer, the 500 too.
@@ -71,10 +90,12 @@ def create_app(
         Gate,
         tokens=TokenReader(settings, jwks),
         roles=frozenset(settings.bela_roles),
-        calls=CallBudget(settings.calls_per_minute, context.throttle.shared),
+        calls=CallBudget(
+            settings.calls_per_minute, context.throttle.shared, refused=context.metrics.throttled
+        ),
         proxies=networks(settings.trusted_proxies),
     )
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, metrics=context.metrics, tracing=tracing)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -113,26 +134,41 @@ def _routed() -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: Context = app.state.context
     every: float | None = app.state.settle_every
-    settling = asyncio.create_task(keep_settling(context, every)) if every else None
-    yield
-    if settling:
-        settling.cancel()  # what it was doing is as after a crash: any other round takes it up
-        await asyncio.wait([settling])
+    tasks = [asyncio.create_task(keep_settling(context, every))] if every else []
+    if context.metrics.shared:
+        tasks.append(asyncio.create_task(app.state.observatory.keep_sampling()))
+    async with app.state.beside(app):
+        yield
+    for task in tasks:
+        task.cancel()  # what settling was doing is as after a crash: any other round takes it up
+    if tasks:
+        await asyncio.wait(tasks)
     if app.state.jwks:
         await app.state.jwks.aclose()
     await close(context)
+    if app.state.tracing:
+        await app.state.tracing.aclose()
 
 
-def make_context(settings: Settings, mbiz_transport: httpx.AsyncBaseTransport | None = None) -> Context:
+def make_context(
+    settings: Settings,
+    mbiz_transport: httpx.AsyncBaseTransport | None = None,
+    tracing: Tracing | None = None,
+) -> Context:
     """What the use cases need, for the service and for commands alike; end it with `close`."""
     secrets = [secret.get_secret_value() for secret in settings.mbiz_client_secret]
     database = Database(settings.database_url)
+    metrics = Metrics()
+    watch = tracing.around(metrics.watch) if tracing else metrics.watch
     return Context(
         database=database,
         lookup=Lookup(database),
-        mbiz=Mbizmarket(settings.mbiz_url, settings.mbiz_client_id, secrets, transport=mbiz_transport),
+        mbiz=Mbizmarket(
+            settings.mbiz_url, settings.mbiz_client_id, secrets, transport=mbiz_transport, watch=watch
+        ),
         digests=Digests(settings.app_secret),
-        throttle=Throttle(storage_for(settings.rate_limit_storage)),
+        throttle=Throttle(storage_for(settings.rate_limit_storage), metrics.throttled),
+        metrics=metrics,
         settings=settings,
         crash=CrashPoint(settings.crash_at),
     )

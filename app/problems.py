@@ -434,6 +434,7 @@ def _weight(parameters: str) -> float:
 def respond(problem: Problem, connection: HTTPConnection) -> JSONResponse:
     """The answer to a request that got a no."""
     state = connection.scope["state"]
+    state["outcome"] = problem.code
     headers = dict(problem.headers)
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)

@@ -1,28 +1,50 @@
-"""The server process: uvicorn with this service's own log lines and stopping rules."""
+"""The server process: uvicorn with this service's own log lines and stopping rules, and the port for metrics."""
 
+import asyncio
+import fcntl
 import gc
+import os
+import shutil
 import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import logs
-from app.main import create_app
+from app.figures import Observatory
+from app.main import Beside, create_app, nothing_beside
+from app.metrics import CONTENT_TYPE, SHARED_FOLDER
 from app.settings import Settings, load
 
 SETTLE_EVERY = 5.0  # seconds
 
 
+# From the first process to its workers: where to listen for METRICS_PORT, which is as for the API itself.
+METRICS_HOST = "SATU_PP_METRICS_HOST"
+FOLDERS = "satu-pp-metrics-"
+
+
 def settling_app() -> FastAPI:
     """What each worker process starts from."""
-    logs.configure()
-    return _frozen(create_app(load(Settings), settle_every=SETTLE_EVERY))
+    return _app(SETTLE_EVERY)
 
 
 def app_alone() -> FastAPI:
     """The same where settling is a process of its own."""
+    return _app(None)
+
+
+def _app(settle_every: float | None) -> FastAPI:
     logs.configure()
-    return _frozen(create_app(load(Settings)))
+    settings = load(Settings)
+    host, port = os.environ.get(METRICS_HOST, "127.0.0.1"), settings.metrics_port
+    beside = _metrics_on(host, port) if port else nothing_beside
+    return _frozen(create_app(settings, settle_every=settle_every, beside=beside))
 
 
 def _frozen(app: FastAPI) -> FastAPI:
@@ -43,28 +65,114 @@ def serve(host: str, port: int, workers: int, settings: Settings, *, settle: boo
     """Serves until SIGTERM or Ctrl-C; running requests may end within one deadline. Raises OSError: port in use."""
     if workers > 1 and not settings.development and settings.rate_limit_storage.startswith("memory:"):
         raise Unsafe("RATE_LIMIT_STORAGE: several workers need a redis:// that they share")
-    listener = bind(host, port)
-    listener.close()
-    uvicorn.run(
-        f"app.serving:{(settling_app if settle else app_alone).__name__}",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        ws="none",
-        access_log=False,
-        log_level="warning",
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.mbiz_deadline_seconds) + 2,
-    )
+    bind(host, port).close()
+    _check_metrics_port(host, port, settings.metrics_port)
+    os.environ[METRICS_HOST] = host
+    with _shared_folder() if workers > 1 else nullcontext():
+        uvicorn.run(
+            f"app.serving:{(settling_app if settle else app_alone).__name__}",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            ws="none",
+            access_log=False,
+            log_level="warning",
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(settings.mbiz_deadline_seconds) + 2,
+        )
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket on this address, to learn at once whether it is free."""
+def _check_metrics_port(host: str, port: int, metrics_port: int | None) -> None:
+    if metrics_port == port:
+        raise Unsafe("METRICS_PORT: is the port of the API itself")
+    if metrics_port is not None:
+        try:
+            bind(host, metrics_port).close()
+        except OSError as error:
+            raise Unsafe(f"METRICS_PORT: {metrics_port} on {host}: {error.strerror}") from None
+
+
+@contextmanager
+def _shared_folder() -> Iterator[None]:
+    """Where several workers count together, for as long as they serve. What a killed process left behind goes first.
+
+    A folder is in use while its lock is held; the kernel lets go of that, however the process ends.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*"):
+        _remove_unless_in_use(left)
+    folder = Path(tempfile.mkdtemp(prefix=FOLDERS))
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.environ[SHARED_FOLDER] = str(folder)
+        try:
+            yield
+        finally:
+            del os.environ[SHARED_FOLDER]
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_unless_in_use(folder: Path) -> None:
+    try:
+        with (folder / "lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:  # somebody else's, or in use
+        return
+
+
+class _Beside(uvicorn.Server):
+    """A second server in the process: signals are the first one's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _metrics_on(host: str, port: int) -> Beside:
+    """Each worker listens, and the kernel chooses who is asked: any can answer for all."""
+
+    @asynccontextmanager
+    async def beside(app: FastAPI) -> AsyncIterator[None]:
+        listener = bind(host, port, shared=True)
+        config = uvicorn.Config(
+            _metrics_alone(app.state.observatory),
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+        )
+        server = _Beside(config)
+        serving = asyncio.create_task(server.serve([listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
+            listener.close()
+
+    return beside
+
+
+def _metrics_alone(observatory: Observatory) -> ASGIApp:
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        found = scope["path"] == "/metrics"
+        body = await observatory.text() if found else b""
+        headers = [(b"content-type", CONTENT_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200 if found else 404, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket on this address, to learn at once whether it is free; `shared` with other processes that say so."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError:

@@ -162,6 +162,9 @@ class Settings(DatabaseSettings):
     rate_limit_storage: Annotated[str, AfterValidator(_storage), Unprinted] = "memory://"
     calls_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 600
 
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    otel_exporter_otlp_endpoint: WebAddress | None = None
+
     crash_at: Point | None = None
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ of tries at once cannot overshoot.
 
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -37,7 +37,12 @@ class Slot:
 
 
 class Throttle:
-    def __init__(self, storage: Storage | None = None) -> None:
+    """`refused` is told the name of a budget whenever it is found spent."""
+
+    def __init__(
+        self, storage: Storage | None = None, refused: Callable[[str], None] = lambda _budget: None
+    ) -> None:
+        self._refused = refused
         self._storage = storage or MemoryStorage()
         self.shared = storage if isinstance(storage, Shared) else None  # with other replicas
         self._limiter = FixedWindowRateLimiter(self._storage)
@@ -71,6 +76,7 @@ class Throttle:
             for item, key in budgets:
                 taken.append((item, key))
                 if not await self._limiter.hit(item, key):
+                    self._refused(item.namespace)
                     raise TooManyAttempts(retry_after=await self._wait(item, key))
             yield slot
         finally:

@@ -17,17 +17,20 @@ FLOORS = {
     "deps edge openapi published published.*": 4,
     "models auth *.schemas": 2,
     # Use cases and stores: all but the schemas, which the line above took.
-    "mapping.* satker.* catalog.* history.* admin.* privacy invariants": 3,
+    "mapping.* satker.* catalog.* history.* admin.* privacy invariants figures doctor": 3,
     "settings db held problems fields emails keys address cursors logs crash throttle budgets mbiz mbiz.*": 1,
+    "metrics tracing": 1,
 }
 
 # Who may name what. keys fetches the portal's; main names httpx for the type of the transport that tests hand in.
 OWNERS = {
     "fastapi": "main serving *.routes health deps docs published.document",
-    "starlette": "main edge problems mapping.routes mbiz.sandbox.*",
+    "starlette": "main edge problems mapping.routes serving mbiz.sandbox.*",
     "httpx": "main keys mbiz.*",
     "jose": "auth",
     "limits": "throttle budgets",
+    "prometheus_client": "metrics",
+    "opentelemetry": "tracing",
     "alembic": "cli",
     "app.mbiz.sandbox": "demo mbiz.sandbox mbiz.sandbox.*",
 }

@@ -8,6 +8,7 @@ from app.emails import Digests
 from app.mapping.lookup import Lookup
 from app.mbiz import errors as mbiz
 from app.mbiz.client import Mbizmarket
+from app.metrics import Metrics
 from app.problems import (
     CompanyGone,
     CompanyInactive,
@@ -33,6 +34,7 @@ class Context:
     mbiz: Mbizmarket
     digests: Digests
     throttle: Throttle
+    metrics: Metrics
     settings: Settings
     crash: CrashPoint
 

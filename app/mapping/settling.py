@@ -246,13 +246,15 @@ async def keep_settling(context: Context, every: float) -> None:
     while True:
         await asyncio.sleep(every * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
         try:
-            await settle(context)
-            overdue = await count_overdue(context)
-        except DatabaseUnavailable:
-            log.warning("settling_waits", reason="database_unavailable")
-        else:
-            if overdue:
+            context.metrics.settled("ok", await settle(context))
+            if overdue := await count_overdue(context):
                 log.warning("registrations_overdue", count=overdue)
+        except DatabaseUnavailable:
+            context.metrics.settled("database_unavailable")
+            log.warning("settling_waits", reason="database_unavailable")
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one round, the next one comes
+            context.metrics.settled("failed")
+            log.error("settling_failed", error=type(error).__name__)
 
 
 async def count_overdue(context: Context) -> int:

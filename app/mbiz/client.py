@@ -6,7 +6,6 @@ What is particular to mbizmarket stays in this folder, which imports nothing of 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -29,6 +28,7 @@ from app.mbiz.errors import (
 )
 from app.mbiz.oauth import Bearer, Tokens
 from app.mbiz.transport import Connections
+from app.mbiz.watch import Watch, unwatched, watched
 from app.mbiz.wire import (
     Call,
     Guarded,
@@ -37,6 +37,7 @@ from app.mbiz.wire import (
     error_code,
     faults,
     is_away,
+    may_open,
     parse,
     retry_after,
     same_email,
@@ -65,7 +66,8 @@ class Mbizmarket:
     """One per process. Of several `client_secrets` the one that works is used; `transport` replaces ours.
 
     Every method but `register` raises NotSent, Unavailable, TimedOut or BadAnswer beside what it names.
-    Each kind of call has a limit and a circuit breaker of its own, `breakers`, whose state is there to be read.
+    Each kind of call has a limit and a circuit breaker of its own, `breakers`, whose state is there to be read;
+    `watch` is told of each call.
     """
 
     def __init__(
@@ -76,11 +78,13 @@ class Mbizmarket:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         breakers: Mapping[Kind, Breaker] | None = None,
+        watch: Watch = unwatched,
     ) -> None:
         self.breakers = breakers or make_breakers()
+        self.watch = watch
         self._base_url = base_url.rstrip("/")
         self._client = _client(base_url, transport or self._connections(base_url))
-        self._tokens = Tokens(self._client, client_id, client_secrets)
+        self._tokens = Tokens(self._client, client_id, client_secrets, watch)
 
     def _connections(self, base_url: str) -> Connections:
         """As many as all limits allow, and one for our token: no kind of call waits for another's."""
@@ -89,6 +93,7 @@ class Mbizmarket:
     async def aclose(self) -> None:
         await self._client.aclose()
 
+    @watched("lookup")
     async def find_account(self, call: Call, email: str) -> Account | None:
         """The account with this e-mail address, verified or not."""
         answer = await self._send("lookup", call, "POST", "/v1/accounts/search", {"email": email})
@@ -97,6 +102,7 @@ class Mbizmarket:
             raise BadAnswer
         return _owned_by(email, accounts[0]) if accounts else None
 
+    @watched("login")
     async def log_in(self, call: Call, email: str, password: str) -> Account:
         """Proves an account. Raises InvalidCredentials and AccountLocked."""
         answer = await self._send("login", call, "POST", "/v1/login", {"email": email, "password": password})
@@ -107,6 +113,7 @@ class Mbizmarket:
                 raise AccountLocked(retry_after(answer) or LOCKED_FOR)
         return _owned_by(email, _expect(answer, 200, _LoggedIn).account)
 
+    @watched("register")
     async def register(self, call: Call, reference: str, form: NewRegistration) -> Registration:
         """Makes an account with one company; the same reference again makes no second one.
 
@@ -122,6 +129,7 @@ class Mbizmarket:
             raise OutcomeUnknown from None
         return _registered(answer, reference, form.email)
 
+    @watched("lookup")
     async def find_registration(self, call: Call, reference: str) -> Registration | None:
         """What became of a registration; None when mbizmarket does not know it, or not yet.
 
@@ -135,6 +143,7 @@ class Mbizmarket:
             raise BadAnswer
         return found
 
+    @watched("session")
     async def open_session(
         self, call: Call, account_id: str, company_id: str, payload: Mapping[str, str]
     ) -> Session:
@@ -154,10 +163,12 @@ class Mbizmarket:
             case 409, "company_inactive":
                 raise CompanyInactive
         session = _expect(answer, 201, Session)
-        if not self._may_open(session.redirect_url):
+        # Plain http only where mbizmarket itself is reached so.
+        if not may_open(session.redirect_url, {"https", self._client.base_url.scheme}):
             raise BadAnswer
         return session
 
+    @watched("lookup")
     async def get_company(self, call: Call, company_id: str) -> Company | None:
         """The company as mbizmarket has it now; None when it is gone."""
         answer = await self._send("lookup", call, "GET", f"/v1/companies/{segment(company_id)}")
@@ -212,17 +223,6 @@ class Mbizmarket:
             return httpx.Request(method, url, headers=headers)
         headers["Content-Type"] = "application/json"
         return httpx.Request(method, url, headers=headers, content=encode(fields))
-
-    def _may_open(self, url: str) -> bool:
-        """An absolute URL without tricks; plain http only where mbizmarket itself is reached so."""
-        schemes = {"https", self._client.base_url.scheme}
-        if not url.isprintable() or any(map(str.isspace, url)):
-            return False
-        try:
-            parts = urlsplit(url)
-            return parts.scheme in schemes and bool(parts.hostname)
-        except ValueError:
-            return False
 
 
 def _client(base_url: str, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:

@@ -4,6 +4,7 @@ The adapter raises these and nothing else; app/mapping translates each of them o
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +16,15 @@ class FieldFault:
 
 
 class MbizError(Exception):
-    """Anything that kept mbizmarket from giving a usable answer."""
+    """Anything that kept mbizmarket from giving a usable answer; `outcome` is its name in metrics and traces."""
+
+    outcome: ClassVar[str]
 
 
 class NotSent(MbizError):
     """Nothing reached mbizmarket: no connection, TLS or token in time, our own limits. Safe to try again."""
+
+    outcome = "not_sent"
 
     def __init__(self, retry_after: int | None = None) -> None:
         super().__init__(retry_after)
@@ -29,6 +34,8 @@ class NotSent(MbizError):
 class Unavailable(MbizError):
     """mbizmarket cannot now (429, 5xx, a cut answer). Reads and log-ins may be tried later."""
 
+    outcome = "unavailable"
+
     def __init__(self, retry_after: int | None = None) -> None:
         super().__init__(retry_after)
         self.retry_after = retry_after
@@ -37,17 +44,25 @@ class Unavailable(MbizError):
 class TimedOut(MbizError):
     """The deadline passed, or mbizmarket said 408. Reads and log-ins may be tried again."""
 
+    outcome = "timed_out"
+
 
 class BadAnswer(MbizError):
     """Outside the contract: a page instead of JSON, a redirect, a missing or foreign id, an unknown 4xx."""
+
+    outcome = "bad_answer"
 
 
 class InvalidCredentials(MbizError):
     """The person's e-mail or password is wrong. Never tried again by us."""
 
+    outcome = "invalid_credentials"
+
 
 class AccountLocked(MbizError):
     """Too many failures at mbizmarket; nobody gets in for `retry_after` seconds."""
+
+    outcome = "account_locked"
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(retry_after)
@@ -56,6 +71,8 @@ class AccountLocked(MbizError):
 
 class Refused(MbizError):
     """mbizmarket understood the registration and made nothing. The reason says which 4xx."""
+
+    outcome = "refused"
 
     def __init__(self, reason: str, faults: tuple[FieldFault, ...] = ()) -> None:
         super().__init__(reason)
@@ -66,18 +83,28 @@ class Refused(MbizError):
 class OutcomeUnknown(MbizError):
     """The registration may or may not exist at mbizmarket: only its reference can tell."""
 
+    outcome = "outcome_unknown"
+
 
 class NoSuchCompany(MbizError):
     """mbizmarket has no such company (any more)."""
+
+    outcome = "no_such_company"
 
 
 class NoSuchAccount(MbizError):
     """mbizmarket has no such account (any more)."""
 
+    outcome = "no_such_account"
+
 
 class AccountNotInCompany(MbizError):
     """The account exists but no longer belongs to the company."""
 
+    outcome = "account_not_in_company"
+
 
 class CompanyInactive(MbizError):
     """The company is closed at mbizmarket."""
+
+    outcome = "company_inactive"

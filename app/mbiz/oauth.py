@@ -13,6 +13,7 @@ from pydantic import Field
 
 from app.mbiz.contract import Wire
 from app.mbiz.errors import BadAnswer, NotSent
+from app.mbiz.watch import Watch, unwatched
 from app.mbiz.wire import Call, error_code, parse, retry_after
 
 logger = logging.getLogger(__name__)
@@ -45,8 +46,15 @@ class Tokens:
     own deadline, and nothing runs on with nobody waiting. A renewal that fails fails for all who wait for it.
     """
 
-    def __init__(self, client: httpx.AsyncClient, client_id: str, client_secrets: Sequence[str]) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        client_id: str,
+        client_secrets: Sequence[str],
+        watch: Watch = unwatched,
+    ) -> None:
         self._client = client
+        self._watch = watch
         self._credentials = deque(httpx.BasicAuth(client_id, secret) for secret in client_secrets)
         self._lock = asyncio.Lock()
         self._token: Token | None = None
@@ -72,7 +80,8 @@ class Tokens:
 
     async def _renew(self, call: Call) -> Token:
         try:
-            grant = await self._grant(call)
+            with self._watch("token", call):  # part of the call that needs it, and not counted as another
+                grant = await self._grant(call)
         except NotSent as failure:
             self._failures += 1
             self._last_retry_after = failure.retry_after

@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Container, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -38,6 +38,14 @@ _FAULT_CODES = frozenset({"required", "invalid", "too_short", "too_long", "too_w
 Model = TypeVar("Model", bound=BaseModel)
 
 
+@dataclass(slots=True)
+class Spent:
+    """What the calls for one request came to."""
+
+    calls: int = 0
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request of ours, handed to every call to mbizmarket that is made for it.
@@ -48,6 +56,7 @@ class Call:
     deadline: float
     request_id: str
     traceparent: str | None = None
+    spent: Spent = field(default_factory=Spent, compare=False)
 
     @classmethod
     def within(cls, seconds: float, request_id: str, traceparent: str | None = None) -> "Call":
@@ -123,6 +132,17 @@ def same_email(a: str, b: str) -> bool:
 def segment(value: str) -> str:
     """One path segment, whatever the id holds: a slash stays inside it, and `..` climbs nowhere."""
     return quote(value, safe="") if value.strip(".") else value.replace(".", "%2E")
+
+
+def may_open(url: str, schemes: Container[str]) -> bool:
+    """Whether a browser may be sent there: an absolute URL of these schemes, without tricks."""
+    if not url.isprintable() or any(map(str.isspace, url)):
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def encode(fields: Mapping[str, object]) -> bytes:

@@ -12,12 +12,13 @@ UV ?= uv
 # What is installed is kept in two stamps, so that nothing is done twice until the requirements change.
 RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
+BENCH := build/bench/stamp
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	--quiet pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check crash soak fuzz lock
+.PHONY: help install run test check crash soak fuzz bench lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +40,9 @@ soak: $(DEV) ## ten minutes of random calls, kills and faults, then every promis
 fuzz: $(DEV) ## send 20,000 made-up requests and hold every answer to the published document
 	@$(PY) -m tests.fuzz --cases 20000
 
+bench: $(DEV) $(BENCH) ## compare with others and with the targets: minutes; LONG=1 for growth and memory, too
+	@$(PY) -m bench $(if $(LONG),--long)
+
 check: $(DEV) ## hold the code to its rules: format, lint, types, imports, schema, published documents
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
@@ -54,6 +58,7 @@ check: $(DEV) ## hold the code to its rules: format, lint, types, imports, schem
 lock: ## renew requirements/*.txt from pyproject.toml (needs uv)
 	$(COMPILE) --output-file requirements/run.txt
 	$(COMPILE) --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
+	$(subst pyproject.toml,bench/requirements.in,$(COMPILE)) --output-file bench/requirements.txt
 
 $(PY):
 	@"$(PYTHON)" -c '$(SUITS)' 2>/dev/null || \
@@ -68,3 +73,7 @@ $(RUN): requirements/run.txt | $(PY)
 $(DEV): requirements/dev.txt | $(PY)
 	@$(INSTALL) $<
 	@touch $(RUN) $@
+
+$(BENCH): bench/setup.sh bench/requirements.txt $(wildcard bench/contenders/*.js*) | $(PY)
+	@bench/setup.sh $(PY)
+	@touch $@

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from hashlib import md5
 
 from app.cli import migrate_database
 from cryptography.hazmat.primitives import serialization
@@ -11,13 +13,17 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jose import jws
 from tests.postgres import Postgres
 
+from bench.processes import LOAD_CORE, on_core
+
 KLPDS = 630
 A_PP = 5  # satkers on the list of each PP who has mappings
 CLERKS = 500  # PPs whose satkers are still to be mapped; so many readers, too
 ISSUER, AUDIENCE = "bela", "satu-pp"
+CATALOG = "catalog"
+SATKERS = 1_050_000  # a million, and some to be mapped
 SERVER = {"shared_buffers": "512MB", "max_connections": "300", "maintenance_work_mem": "256MB"}
 
-CATALOG = (
+FILL_CATALOG = (
     "DROP INDEX search_catalog_satker_words",  # made again at the end, in a tenth of the time
     f"""INSERT INTO klpd SELECT 'K' || i, 'KEMENTERIAN ' || i, 'KEMENTERIAN', ' kementerian ' || i || ' '
         FROM generate_series(0, {KLPDS - 1}) i""",
@@ -27,7 +33,7 @@ CATALOG = (
         FROM generate_series(1, {{satkers}}) i""",
     "CREATE INDEX search_catalog_satker_words ON catalog_satker USING gin (klpd_code, search gin_trgm_ops)",
 )
-MAPPINGS = (
+FILL_MAPPINGS = (
     f"""INSERT INTO pp_satker (id, pp_id, catalog_id, is_primary, created_at, updated_at)
         SELECT md5('s' || i), 'pp-' || i / {A_PP}, md5(i::text), i % {A_PP} = 0, now(), now()
         FROM generate_series(0, {{mappings}} - 1) i WHERE i > 0""",
@@ -44,14 +50,13 @@ MAPPINGS = (
         SELECT now(), event, 'pp', pp_id, pp_id, satker_id, 'KANTOR WILAYAH', id, company_id, company_name, via, 'ok'
         FROM attempt, (VALUES ('satker_added'), ('mapped')) AS happened(event)""",
 )
-TO_MAP = f"""INSERT INTO pp_satker (id, pp_id, catalog_id, is_primary, created_at, updated_at)
+FILL_TO_MAP = f"""INSERT INTO pp_satker (id, pp_id, catalog_id, is_primary, created_at, updated_at)
     SELECT md5('u' || i), 'clerk-' || i % {CLERKS}, md5(i::text), false, now(), now()
     FROM generate_series({{first}}, {{first}} + {{spare}} - 1) i"""
 
 
 @dataclass(frozen=True)
 class Size:
-    satkers: int
     mappings: int
     spare: int  # satkers of the clerks, for log in and map
 
@@ -78,24 +83,26 @@ class Filled:
 
 
 def satker_id(kind: str, number: int) -> str:
-    from hashlib import md5
-
     return md5(f"{kind}{number}".encode(), usedforsecurity=False).hexdigest()
 
 
-def fill_catalog(server: Postgres, name: str, satkers: int) -> None:
-    server.create_database(name)
-    migrate_database(server.url(name))
-    for statement in CATALOG:
-        server.execute(statement.format(satkers=satkers), name)
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """A server on the load's core, with a catalog and no mappings to copy from."""
+    with on_core(LOAD_CORE), Postgres(settings=SERVER) as server:
+        server.create_database(CATALOG)
+        migrate_database(server.url(CATALOG))
+        for statement in FILL_CATALOG:
+            server.execute(statement.format(satkers=SATKERS), CATALOG)
+        yield server
 
 
-def fill(server: Postgres, name: str, size: Size, template: str) -> Filled:
+def fill(server: Postgres, name: str, size: Size) -> Filled:
     """A copy of the catalog with so many mappings."""
-    server.create_database(name, template=template)
-    for statement in MAPPINGS:
+    server.create_database(name, template=CATALOG)
+    for statement in FILL_MAPPINGS:
         server.execute(statement.format(mappings=size.mappings), name)
-    server.execute(TO_MAP.format(first=size.mappings + 1, spare=size.spare), name)
+    server.execute(FILL_TO_MAP.format(first=size.mappings + 1, spare=size.spare), name)
     server.execute("VACUUM ANALYZE", name)
     return Filled(server, name, size)
 

@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Mapping
 
 from bench.data import AUDIENCE, ISSUER, Filled, public_key
-from bench.processes import CONTENDERS, PYTHON, Server, free_port, python
+from bench.processes import CONTENDERS, LOAD_CORE, PYTHON, SET_UP, Server, free_port, python
 
-REFERENCE, SERVICE = "reference", "this service"
+REFERENCE, SERVICE, BARE, RAW = "reference", "this service", "bare FastAPI route", "raw ASGI"
 TEMPLATE, LITESTAR, NINJA, FASTIFY = "template style", "litestar", "django ninja", "fastify"
 
 
@@ -37,11 +37,35 @@ def contender_environment(database: Filled) -> dict[str, str]:
     }
 
 
-def service(database: Filled, mbiz_url: str = "http://127.0.0.1:9") -> Server:
+def service(database: Filled, mbiz_url: str = "http://127.0.0.1:9", name: str = SERVICE) -> Server:
     """This service as shipped, by the command that operators use."""
     port = free_port()
     command = python("-m", "app", "serve", "--port", str(port))
-    return Server(SERVICE, command, service_environment(database, mbiz_url), port)
+    return Server(name, command, service_environment(database, mbiz_url), port)
+
+
+def bare(database: Filled, mbiz_url: str) -> Server:
+    return Server(
+        BARE,
+        *_in_our_environment("bare:app", DATABASE_URL=database.server.url(database.name), MBIZ_URL=mbiz_url),
+    )
+
+
+def raw_asgi() -> Server:
+    return Server(RAW, *_in_our_environment("raw_asgi:app"))
+
+
+def market(seconds: float) -> Server:
+    """An mbizmarket on the load's core."""
+    port = free_port()
+    command = python("-m", "bench.market", str(port), str(seconds))
+    return Server(f"mbizmarket of {seconds * 1000:.0f} ms", command, {}, port, core=LOAD_CORE)
+
+
+def _in_our_environment(app: str, **environment: str) -> tuple[list[str], dict[str, str], int]:
+    port = free_port()
+    options = ("--port", str(port), "--no-access-log", "--log-level", "warning", "--app-dir", str(CONTENDERS))
+    return python("-m", "uvicorn", *options, app), environment, port
 
 
 def contender(name: str, database: Filled) -> Server:
@@ -74,7 +98,7 @@ def commands(port: int) -> Mapping[str, list[str]]:
         LITESTAR: [*uvicorn, "litestar_app:app"],
         NINJA: [*gunicorn, "ninja_app:app"],
     }
-    node = shutil.which("node")
-    if node and (CONTENDERS / "node_modules").is_dir():
-        found[FASTIFY] = [node, str(CONTENDERS / "fastify_pg.js")]
+    node, script = shutil.which("node"), SET_UP / "fastify" / "fastify_pg.js"
+    if node and script.exists():
+        found[FASTIFY] = [node, str(script)]
     return found

@@ -1,12 +1,18 @@
--- wrk's requests, from a file with a path and a token a line, in turn; and its figures as one line of JSON.
--- usage: wrk … -s load.lua URL -- FILE
+-- wrk's requests, from a file with a path, a token and perhaps a JSON body a line, in turn; and its figures as one line
+-- of JSON. usage: wrk … -s load.lua URL -- FILE
 
 local requests, turn = {}, 0
 
 function init(arguments)
   for line in io.lines(arguments[1]) do
-    local path, token = line:match("^(%S+) (%S+)$")
-    requests[#requests + 1] = wrk.format("GET", path, { ["Authorization"] = "Bearer " .. token })
+    local path, token, body = line:match("^(%S+) (%S+) ?(.*)$")
+    local headers = { ["Authorization"] = "Bearer " .. token }
+    if body == "" then
+      requests[#requests + 1] = wrk.format("GET", path, headers)
+    else
+      headers["Content-Type"] = "application/json"
+      requests[#requests + 1] = wrk.format("POST", path, headers, body)
+    end
   end
 end
 
@@ -18,7 +24,7 @@ end
 function done(summary, latency, _)
   local errors = summary.errors
   io.write(string.format(
-    '\nJSON {"requests": %d, "seconds": %.6f, "p50": %.4f, "p99": %.4f, "not_2xx": %d, "broken": %d}\n',
-    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-    errors.status, errors.connect + errors.read + errors.write + errors.timeout))
+    '\nJSON {"requests": %d, "seconds": %.6f, "p50": %.4f, "p95": %.4f, "p99": %.4f, "not_2xx": %d, "broken": %d}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(95) / 1e3,
+    latency:percentile(99) / 1e3, errors.status, errors.connect + errors.read + errors.write + errors.timeout))
 end

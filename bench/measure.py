@@ -1,7 +1,8 @@
-"""One contender under wrk for some seconds, with everything that could make the figures worthless."""
+"""One server under load for some seconds, with everything that could make the figures worthless."""
 
 import json
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,37 +21,52 @@ class Worthless(Exception):
 class Sample:
     rate: float  # answers a second
     p50: float  # milliseconds
+    p95: float
     p99: float
     cpu: float  # microseconds of the server an answer
 
 
-def has_wrk() -> bool:
-    return which("wrk") is not None
+def sample(
+    server: Server, requests: Path, connections: int, seconds: float, rate: float | None = None
+) -> Sample:
+    """As many requests as the connections carry, or `rate` a second.
 
-
-def sample(server: Server, requests: Path, connections: int, seconds: float) -> Sample:
-    """Raises Worthless when an answer was not 2xx, something broke, or connections were missing half way."""
+    Raises Worthless when an answer was not 2xx, something broke, or connections were missing half way.
+    """
+    command = _own_loader if rate or not which("wrk") else _wrk
     cpu = server.cpu_seconds()
     with subprocess.Popen(
-        _command(server, requests, connections, seconds), stdout=subprocess.PIPE, text=True
-    ) as wrk:
+        command(server, requests, connections, seconds, rate), stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as load:
         time.sleep(seconds / 2)
         there = server.connections()
-        out, _ = wrk.communicate(timeout=seconds * 4 + 20)
+        out, _ = load.communicate(timeout=seconds * 4 + 30)
     cpu = server.cpu_seconds() - cpu
     told = json.loads(next(line[5:] for line in out.splitlines() if line.startswith("JSON ")))
     if told["not_2xx"] or told["broken"]:
         raise Worthless(f"{server.name}: {told['not_2xx']} answers were not 2xx, {told['broken']} broke")
-    if there != connections:
+    if there < connections:
         raise Worthless(f"{server.name}: {there} connections instead of {connections}")
     if not told["requests"]:
         raise Worthless(f"{server.name}: no answer at all")
-    return Sample(told["requests"] / told["seconds"], told["p50"], told["p99"], cpu / told["requests"] * 1e6)
+    rate = told["requests"] / told["seconds"]
+    return Sample(rate, told["p50"], told["p95"], told["p99"], cpu / told["requests"] * 1e6)
 
 
-def _command(server: Server, requests: Path, connections: int, seconds: float) -> list[str]:
+def _wrk(server: Server, requests: Path, connections: int, seconds: float, _rate: object) -> list[str]:
     return [
         *("taskset", "--cpu-list", str(LOAD_CORE), "wrk", "--threads", "1"),
         *("--connections", str(connections), "--duration", f"{max(1, round(seconds))}s", "--latency"),
+        *("--timeout", "10s"),
         *("--script", str(LUA), server.url, "--", str(requests)),
+    ]
+
+
+def _own_loader(
+    server: Server, requests: Path, connections: int, seconds: float, rate: float | None
+) -> list[str]:
+    return [
+        *("taskset", "--cpu-list", str(LOAD_CORE), sys.executable, "-m", "bench.loader"),
+        *(str(server.port), str(requests), "--connections", str(connections), "--seconds", str(seconds)),
+        *(("--rate", str(rate)) if rate else ()),
     ]

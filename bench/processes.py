@@ -14,7 +14,8 @@ from typing import Self
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
 CONTENDERS = ROOT / "bench" / "contenders"
-PYTHON = BUILD / "bench" / "bin" / "python"  # the contenders' own environment
+SET_UP = BUILD / "bench"  # what bench/setup.sh installed
+PYTHON = SET_UP / "bin" / "python"  # the contenders' own environment
 SERVER_CORE, LOAD_CORE = 0, 1
 START_SECONDS = 60.0
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -25,16 +26,23 @@ class NotStarted(Exception):
 
 
 class Server:
-    """A process with its children, listening on `port` of 127.0.0.1, on the servers' core."""
+    """A process with its children, listening on `port` of 127.0.0.1, pinned to a core."""
 
-    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], port: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        environment: Mapping[str, str],
+        port: int,
+        core: int = SERVER_CORE,
+    ) -> None:
         self.name = name
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._log = BUILD / f"bench-{name.replace(' ', '-')}.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                ["taskset", "--cpu-list", str(SERVER_CORE), *command],
+                ["taskset", "--cpu-list", str(core), *command],
                 env={"PATH": os.environ["PATH"], **environment},
                 cwd=ROOT,
                 stdout=log,
@@ -59,6 +67,11 @@ class Server:
             time.sleep(every)
         self.stop()
         raise NotStarted(f"{self.name}: {self._log.read_text(errors='replace')[-2000:]}")
+
+    @property
+    def pid(self) -> int:
+        """The server's own: what pins it has become it."""
+        return self._process.pid
 
     def cpu_seconds(self) -> float:
         """User and system time of the process and its children so far."""

@@ -1,0 +1,99 @@
+"""Log in and map: what it costs beside a bare route, how near it comes to sockets, whom a hanging one hurts."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from pathlib import Path
+
+from bench import data, field, reads
+from bench.compare import Entry
+from bench.field import BARE, SERVICE
+from bench.measure import Worthless
+from bench.processes import BUILD, Server
+
+AT_ONCE = 64
+SLOW = 0.1  # seconds that the slow mbizmarket takes
+HANGING = 200
+HANG_SETTLE = 1.0  # seconds until all of them have got to mbizmarket
+A_SAMPLE = 4000  # log-ins, each of a satker that was never mapped
+
+FAST_SERVICE, FAST_BARE = f"{SERVICE}, 0 ms", f"{BARE}, 0 ms"
+SLOW_SERVICE, SLOW_RAW = f"{SERVICE}, 100 ms, {AT_ONCE} at once", f"raw sockets, 100 ms, {AT_ONCE} at once"
+CALM, AMID_HANGING = "mapping status", f"mapping status while {HANGING} log-ins hang"
+
+
+@contextmanager
+def entries(database: data.Filled) -> Iterator[dict[str, Entry]]:
+    log_ins = LogIns(database)
+    read = reads.request_files(database)["mapping"]
+    with ExitStack() as stack:
+        at_once, slow = (stack.enter_context(field.market(seconds)) for seconds in (0, SLOW))
+        service = stack.enter_context(field.service(database, at_once.url))
+        bare = stack.enter_context(field.bare(database, at_once.url))
+        slow_service = stack.enter_context(field.service(database, slow.url, f"{SERVICE} of 100 ms"))
+        for server in (service, slow_service, bare):
+            server.await_answer("/healthz")
+        hang = lambda: hanging(slow_service, slow, log_ins)  # noqa: E731
+        yield {
+            FAST_SERVICE: Entry(service, log_ins.next_file),
+            FAST_BARE: Entry(bare, log_ins.next_file),
+            SLOW_SERVICE: Entry(slow_service, log_ins.next_file, AT_ONCE),
+            SLOW_RAW: Entry(slow, log_ins.next_raw_file, AT_ONCE),
+            CALM: Entry(slow_service, reads.always(read)),
+            AMID_HANGING: Entry(slow_service, reads.always(read), amid=hang),
+        }
+
+
+def base(name: str) -> str:
+    return {FAST_SERVICE: FAST_BARE, SLOW_SERVICE: SLOW_RAW, AMID_HANGING: CALM}.get(name, name)
+
+
+class LogIns:
+    """Requests to log in and map, in files; those of a file are never handed out again."""
+
+    def __init__(self, database: data.Filled) -> None:
+        self._left = database.to_map()
+        self._name = database.name
+        self._files = 0
+
+    def lines(self, many: int, mailbox: str = "") -> Iterator[tuple[str, str]]:
+        """(path, the rest of the line) of so many."""
+        for pp, satker, email in islice(self._left, many):
+            body = json.dumps({"email": mailbox + email, "password": "Rahasia-123"})
+            yield f"/v1/satkers/{satker}/mapping/login", f"{data.token(pp)} {body}"
+
+    def next_file(self, many: int = A_SAMPLE) -> Path:
+        return self._write(f"{path} {rest}" for path, rest in self.lines(many))
+
+    def next_raw_file(self) -> Path:
+        """The same for mbizmarket itself."""
+        return self._write(f"/v1/login {rest}" for _, rest in self.lines(100))
+
+    def _write(self, lines: Iterator[str]) -> Path:
+        self._files += 1
+        path = BUILD / f"bench-{self._name}-log-ins-{self._files % 8}.txt"
+        path.write_text("".join(f"{line}\n" for line in lines))
+        if not path.stat().st_size:
+            raise Worthless("there are no satkers left to be mapped")
+        return path
+
+
+@contextmanager
+def hanging(server: Server, market: Server, log_ins: LogIns) -> Iterator[None]:
+    """So many log-ins on their way to an mbizmarket that says nothing, until the block ends."""
+    with ExitStack() as stack:
+        for path, rest in log_ins.lines(HANGING, "hang"):
+            token, body = rest.split(" ", 1)
+            wire = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            wire.sendall((head + body).encode())
+        time.sleep(HANG_SETTLE)
+        if market.connections() < HANGING:
+            raise Worthless(f"only {market.connections()} calls hang")
+        yield
+        if market.connections() < HANGING:
+            raise Worthless(f"only {market.connections()} calls still hang")

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,10 +77,18 @@ def _folders_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if found:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if hasattr(session.config, "workeroutput"):  # one of several processes: the one that started it tells
+        session.config.workeroutput["password"] = found
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """pytest-xdist's, when a worker has ended: what it found on its own."""
+    found.extend(getattr(node, "workeroutput", {}).get("password", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if found:
         terminalreporter.section("the password that tests use was written down", red=True)
-        for place in found:
+        for place in dict.fromkeys(found):  # what a worker's test prints, the worker and its starter both see
             terminalreporter.line(place)

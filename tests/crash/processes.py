@@ -19,7 +19,9 @@ import httpx
 from tests.service import KEY
 
 ROOT = Path(__file__).parents[2]
-PORTS = range(20_000, 32_000)  # below those the kernel gives to clients: none is lost between two starts
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+# Below those the kernel gives to clients: none is lost between two starts. Each of several workers has its own.
+PORTS = range(20_000 + WORKER % 8 * 1500, 21_500 + WORKER % 8 * 1500)
 START_SECONDS = 60.0  # it takes two; a loaded machine may take longer
 
 DEADLINE = 1.0  # seconds; of the service's settings, and short so that many cases fit into a run

@@ -2,7 +2,9 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,18 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
             return running[system]
 
         yield world
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes hands over what it saw; by their group all these tests are on one worker."""
+    if TALLY.checks and hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tally"] = asdict(TALLY) | {"answers": dict(TALLY.answers)}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    for name, value in getattr(node, "workeroutput", {}).get("tally", {}).items():
+        setattr(TALLY, name, value)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

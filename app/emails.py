@@ -36,3 +36,7 @@ class Digests:
         """Every digest that a row of this address may carry, the newest secret's first."""
         message = canonical(email).encode()
         return tuple(hmac.new(key, message, hashlib.sha256).hexdigest() for key in self._keys)
+
+    def in_any_case(self, email: str) -> str:
+        """For what is counted: mbizmarket folds the case of all letters, and some others fold into ASCII's (ſ, K)."""
+        return self.of(email.casefold())

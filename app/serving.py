@@ -19,6 +19,7 @@ from app import logs
 from app.figures import Observatory
 from app.main import Beside, create_app, nothing_beside
 from app.metrics import CONTENT_TYPE, SHARED_FOLDER
+from app.protocol import BoundedProtocol
 from app.settings import Settings, load
 
 SETTLE_EVERY = 5.0  # seconds
@@ -75,6 +76,7 @@ def serve(host: str, port: int, workers: int, settings: Settings, *, settle: boo
             host=host,
             port=port,
             workers=workers,
+            http=BoundedProtocol,
             ws="none",
             access_log=False,
             log_level="warning",
@@ -138,6 +140,8 @@ def _metrics_on(host: str, port: int) -> Beside:
         listener = bind(host, port, shared=True)
         config = uvicorn.Config(
             _metrics_alone(app.state.observatory),
+            http=BoundedProtocol,
+            ws="none",
             lifespan="off",
             access_log=False,
             log_config=None,

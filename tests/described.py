@@ -61,6 +61,7 @@ def check(method: str, path: str, answer: httpx.Response) -> None:
 
 def _check_headers(path: str, answer: httpx.Response, where: str) -> None:
     headers = answer.headers
+    assert len(headers.raw) == len({name.lower() for name, _ in headers.raw}), f"a header twice: {where}"
     assert re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", headers["X-Request-Id"]), where
     assert headers["Content-Language"] in ("id", "en"), where
     assert "Accept-Language" in headers["Vary"], where

@@ -19,7 +19,7 @@ FLOORS = {
     # Use cases and stores: all but the schemas, which the line above took.
     "mapping.* satker.* catalog.* history.* admin.* privacy invariants figures doctor": 3,
     "settings db held problems fields emails keys address cursors logs crash throttle budgets mbiz mbiz.*": 1,
-    "metrics tracing": 1,
+    "metrics tracing protocol": 1,
 }
 
 # Who may name what. keys fetches the portal's; main names httpx for the type of the transport that tests hand in.

@@ -43,7 +43,7 @@ async def log_in(
     """Links the satker to a company of the account with this e-mail and password. True if this call made the link."""
 
     async def prove() -> Account:
-        async with context.throttle.failures(context.digests.of(email), pp.pp_id, address) as slot:
+        async with context.throttle.failures(context.digests.in_any_case(email), pp.pp_id, address) as slot:
             try:
                 return await context.mbiz.log_in(call, email, password)
             except mbiz.InvalidCredentials:

@@ -98,7 +98,7 @@ class Registering:
         self.active[company_id] = company is not None and company.active
 
     def _password_tried(self) -> AbstractAsyncContextManager[Slot]:
-        digest = self.context.digests.of(self.form.email)
+        digest = self.context.digests.in_any_case(self.form.email)
         return self.context.throttle.failures(digest, self.pp_id, self.address)
 
     async def _send_first(self, standing: Standing) -> Outcome | None:

@@ -41,6 +41,7 @@ from app.mbiz.wire import (
     parse,
     retry_after,
     same_email,
+    same_mailbox,
     segment,
 )
 
@@ -100,7 +101,8 @@ class Mbizmarket:
         accounts = _expect(answer, 200, _Found).accounts
         if len(accounts) > 1:
             raise BadAnswer
-        return _owned_by(email, accounts[0]) if accounts else None
+        account = _owned_by(email, accounts[0]) if accounts else None
+        return account if account and same_mailbox(account.email, email) else None
 
     @watched("login")
     async def log_in(self, call: Call, email: str, password: str) -> Account:

@@ -129,6 +129,11 @@ def same_email(a: str, b: str) -> bool:
     return a.strip().casefold() == b.strip().casefold()
 
 
+def same_mailbox(a: str, b: str) -> bool:
+    """Where an address alone is the proof: letters that only fold into others (ſ to s) are another mailbox."""
+    return a.strip().encode().lower() == b.strip().encode().lower()  # ASCII's letters alone
+
+
 def segment(value: str) -> str:
     """One path segment, whatever the id holds: a slash stays inside it, and `..` climbs nowhere."""
     return quote(value, safe="") if value.strip(".") else value.replace(".", "%2E")

@@ -179,7 +179,11 @@ async def test_sending_anything_in_a_header(shared_service: Service, header: str
     """No 500, and nothing of it in an answer; a line break in it ends no line of ours."""
     for value in NASTY:
         raw = value[:4000].encode("utf-8", "surrogatepass")
-        for method, path in (("GET", "/v1/satkers/x/mapping"), ("PATCH", "/v1/satkers/x")):
+        for method, path in (
+            ("GET", "/v1/satkers/x/mapping"),
+            ("PATCH", "/v1/satkers/x"),
+            ("GET", "/v1/mbiz-account"),
+        ):
             content = b'{"is_primary": true}' if method == "PATCH" else b""
             headers = {b"Content-Type": b"application/json", header.encode(): raw}
             answer = await shared_service.http.request(method, path, content=content, headers=headers)

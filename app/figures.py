@@ -73,7 +73,7 @@ class Observatory:
 
 async def _figures(db: AsyncConnection) -> Figures:
     now = datetime.now(UTC)
-    found = dict((await db.execute(_BY_STATE)).tuples().all())
+    found: dict[str, int] = {row[0]: row[1] for row in await db.execute(_BY_STATE)}
     oldest = await db.scalar(_OLDEST, {"now": now})
     age = max(timedelta(), now - oldest) if oldest else timedelta()
     return {

@@ -1,0 +1,361 @@
+"""What /metrics tells: each number after the deed that it counts, with one process and with two workers."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from app import figures
+from app.mapping.settling import keep_settling
+from app.models import Attempt
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import event, update
+
+from tests.admin.desk import BUDI, log_in, map_satker, open_registration
+from tests.canary import PASSWORD
+from tests.postgres import Postgres
+from tests.service import Service, bearer, pp, running
+from tests.test_logs import Running, free_port
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Told(dict[tuple[str, Labels], float]):
+    """The samples of a text of metrics: `told("name", label="value")`, 0 for what is not there."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                self[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
+
+    def __call__(self, name: str, **labels: str) -> float:
+        return self.get((f"satu_pp_{name}", tuple(sorted(labels.items()))), 0)
+
+
+async def told(service: Service) -> Told:
+    answer = await service.http.get("/metrics", headers={"Authorization": ""})
+    assert (200, "text/plain; version=0.0.4; charset=utf-8") == (
+        answer.status_code,
+        answer.headers["Content-Type"],
+    )
+    return Told(answer.text)
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept from one look to the next."""
+    monkeypatch.setattr(figures, "KEPT", 0)
+
+
+@pytest.mark.anyio
+async def test_counting_requests(sqlite_service: Service) -> None:
+    """By method, route template and status; whatever a caller makes up is one label."""
+    http = sqlite_service.http
+    for _ in range(3):
+        await http.get("/v1/satkers?q=x")
+    await http.get("/v1/satkers/x")
+    await http.get("/v1/satkers/y/mapping")
+    for path in ("/v1/a", "/v1/b"):
+        await http.get(path)
+    for method in ("BREW", "WHEN"):
+        await http.request(method, "/v1/satkers")
+    await http.get("/v1/satkers", headers={"Authorization": "Bearer x"})
+
+    seen = await told(sqlite_service)
+
+    def requests(method: str, route: str, status: int) -> float:
+        return seen("request_seconds_count", method=method, route=route, status=str(status))
+
+    assert (3, 1, 1) == (
+        requests("GET", "/v1/satkers", 200),
+        requests("GET", "/v1/satkers/{satker_id}", 404),
+        requests("GET", "/v1/satkers/{satker_id}/mapping", 404),
+    )
+    assert (2, 1, 2) == (
+        requests("GET", "none", 404),
+        requests("GET", "none", 401),
+        requests("other", "/v1/satkers", 405),
+    )
+    assert 3 == seen("request_seconds_bucket", method="GET", route="/v1/satkers", status="200", le="+Inf")
+    assert 0 < seen("request_seconds_sum", method="GET", route="/v1/satkers", status="200") < 60
+    codes = ("satker_not_found", "not_found", "method_not_allowed", "unauthenticated")
+    assert [2, 2, 2, 1] == [seen("problems_total", code=code) for code in codes]
+
+
+@pytest.mark.anyio
+async def test_counting_calls_to_mbizmarket(sqlite_service: Service) -> None:
+    """By kind and outcome, our own token among them; and the state of each breaker."""
+    satker_id, _ = await map_satker(sqlite_service, 0)
+    second = await sqlite_service.add(sqlite_service.catalog[1])
+    path = f"/v1/satkers/{second}/mapping/login"
+    await sqlite_service.http.post(path, json=BUDI | {"password": "salah"})
+    await sqlite_service.fault("login", "503_before", times=5)
+    for number in range(6):  # the sixth is not sent: five in a row have opened the breaker
+        await sqlite_service.http.post(path, json={"email": f"a{number}@b.example", "password": PASSWORD})
+    await sqlite_service.http.post(f"/v1/satkers/{satker_id}/entry")
+
+    seen = await told(sqlite_service)
+
+    def calls(kind: str, outcome: str) -> float:
+        return seen("mbiz_call_seconds_count", kind=kind, outcome=outcome)
+
+    assert (1, 1, 5, 1) == (
+        calls("login", "ok"),
+        calls("login", "invalid_credentials"),
+        calls("login", "unavailable"),
+        calls("login", "not_sent"),
+    )
+    assert (1, 1) == (calls("token", "ok"), calls("session", "ok"))
+    assert (1, 0, 1, 0) == (
+        seen("mbiz_breakers", kind="login", state="open"),
+        seen("mbiz_breakers", kind="login", state="closed"),
+        seen("mbiz_breakers", kind="lookup", state="closed"),
+        seen("mbiz_in_flight", kind="login"),
+    )
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("fresh")
+async def test_looking_at_registrations(service: Service) -> None:
+    """Attempts by state, the oldest whose outcome is unknown, those overdue, mappings and accesses."""
+    before = await told(service)
+    assert (0, 0) == (before("attempts", state="mapped"), before("uncertain_oldest_seconds"))
+    await map_satker(service, 0)
+    await log_in(service, await service.add(service.catalog[0], headers=pp(2)), headers=pp(2))
+    _, opened = await open_registration(service, 1)
+    hours = datetime.now(UTC) - timedelta(hours=2)
+    async with service.database.begin() as tx:
+        await tx.execute(update(Attempt).where(Attempt.id == opened).values(created_at=hours))
+
+    seen = await told(service)
+
+    assert (1, 1, 2, 1) == (
+        seen("attempts", state="mapped"),
+        seen("mappings"),
+        seen("accesses"),
+        seen("attempts", state="uncertain"),
+    )
+    assert (1, 1) == (seen("overdue"), seen("database_up"))
+    assert 7200 <= seen("uncertain_oldest_seconds") < 7300
+    assert ("satu_pp_attempts", (("state", "orphan"),)) in seen
+
+
+@pytest.mark.anyio
+async def test_counting_what_is_throttled(sqlite_url: str, tmp_path: Path) -> None:
+    """By the budget that was spent; nothing is written for it anywhere else."""
+    async with running(sqlite_url, tmp_path, calls_per_minute=40) as service:
+        wrong = {"email": "x@y.example", "password": PASSWORD}
+        await asyncio.sleep(max(0, 3 - (60 - time.time() % 60)))  # not across the turn of a minute
+        for _ in range(6):
+            await service.http.post("/v1/satkers/none/mapping/login", json=wrong)
+        for number in range(42):
+            await service.http.get("/v1/satkers", headers=pp(2 + number % 2))
+        for _ in range(40):
+            await service.http.get("/v1/satkers", headers=pp(2))
+        seen = await told(service)
+
+    assert (2, 21) == (seen("throttled_total", budget="mbizmarket"), seen("throttled_total", budget="calls"))
+    assert 23 == seen("problems_total", code="rate_limited")
+
+
+@pytest.mark.anyio
+async def test_counting_failed_log_ins_that_are_throttled(sqlite_service: Service) -> None:
+    """The sixth wrong password for an e-mail is refused here, and counted."""
+    satker_id = await sqlite_service.add(sqlite_service.catalog[0])
+    for _ in range(7):
+        await sqlite_service.http.post(
+            f"/v1/satkers/{satker_id}/mapping/login", json={"email": "x@y.example", "password": PASSWORD}
+        )
+    assert 2 == (await told(sqlite_service))("throttled_total", budget="failed-email")
+
+
+@pytest.mark.anyio
+async def test_counting_rounds_of_settling(sqlite_service: Service) -> None:
+    """And how many registrations they have asked about; a round that fails is no end of settling."""
+    await open_registration(sqlite_service, 0)
+    settling = asyncio.create_task(keep_settling(sqlite_service.context, 0.01))
+    give_up = time.monotonic() + 20
+    while (await told(sqlite_service))("settle_runs_total", outcome="ok") < 3:
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.02)
+    settling.cancel()
+    with suppress(asyncio.CancelledError):
+        await settling
+
+    assert 1 == (await told(sqlite_service))("settle_asked_total")
+
+
+@pytest.mark.anyio
+async def test_settling_while_a_round_fails(sqlite_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is wrong with one, the next one comes."""
+    monkeypatch.setattr("app.mapping.settling.NOT_FOUND_TIMES", None)  # a fault that nobody foresaw
+    await open_registration(sqlite_service, 0, "503_before")
+    settling = asyncio.create_task(keep_settling(sqlite_service.context, 0.01))
+    give_up = time.monotonic() + 20
+    while (await told(sqlite_service))("settle_runs_total", outcome="failed") < 1:
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.02)
+    monkeypatch.undo()
+    while (await told(sqlite_service))("settle_runs_total", outcome="ok") < 1:
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.02)
+    settling.cancel()
+    with suppress(asyncio.CancelledError):
+        await settling
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("fresh")
+async def test_looking_while_the_database_is_away(postgres: Postgres, tmp_path: Path) -> None:
+    """That is told, and the rest goes on; what only the database knows is left out."""
+    name = "metrics_away"
+    postgres.create_database(name, template="template_satker")
+    async with running(postgres.url(name), tmp_path) as service:
+        there = await told(service)
+        assert (1, 16) == (there("database_up"), there("database_connections", state="most"))
+        await service.database.dispose()
+        postgres.drop_database(name)
+
+        away = await told(service)
+
+    assert (0, 1) == (
+        away("database_up"),
+        away("request_seconds_count", method="GET", route="/metrics", status="200"),
+    )
+    assert not [key for key in away if key[0] in ("satu_pp_attempts", "satu_pp_mappings")]
+
+
+@pytest.mark.anyio
+async def test_looking_often(sqlite_service: Service) -> None:
+    """The database is asked once in a while, however many look."""
+    asked: list[str] = []
+    engine = sqlite_service.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    await asyncio.gather(*(told(sqlite_service) for _ in range(10)))
+    once = len(asked)
+    await told(sqlite_service)
+
+    assert 0 < once == len(asked) <= 5
+
+
+# With processes
+
+
+@pytest.fixture
+def workers(sqlite_url: str, tmp_path: Path) -> Iterator[tuple[Running, str]]:
+    """Two workers on a port, their metrics on another; and the folder that they count in."""
+    port = free_port()
+    service = Running(
+        sqlite_url,
+        tmp_path,
+        *("--workers", "2", "--no-settle"),
+        METRICS_PORT=str(port),
+        APP_ENV="development",
+        TMPDIR=str(tmp_path),
+    )
+    try:
+        service.await_ready()
+        yield service, f"http://127.0.0.1:{port}/metrics"
+    finally:
+        service.stop()
+
+
+def look(url: str) -> Told:
+    answer = httpx.get(url, trust_env=False)
+    assert answer.status_code == 200
+    return Told(answer.text)
+
+
+def listed(seen: Told) -> float:
+    return seen("request_seconds_count", method="GET", route="/v1/satkers", status="200")
+
+
+def closed(seen: Told) -> float:
+    return seen("mbiz_breakers", kind="login", state="closed")
+
+
+def until(true: object, url: str, expected: float) -> None:
+    give_up = time.monotonic() + 60
+    while expected != true(look(url)):  # type: ignore[operator]
+        assert time.monotonic() < give_up, look(url)
+        time.sleep(0.1)
+
+
+def pids(folder: Path) -> set[int]:
+    return {int(file.stem.rpartition("_")[2]) for file in folder.glob("satu-pp-metrics-*/gauge_*.db")}
+
+
+def test_counting_with_two_workers(workers: tuple[Running, str], tmp_path: Path) -> None:
+    """Whichever is asked answers for both; what a killed one has counted stays, what it had open does not.
+
+    Their API has no /metrics then, and the folder goes with them.
+    """
+    service, url = workers
+    until(closed, url, 2)
+    with httpx.Client(trust_env=False) as http:
+        for _ in range(30):  # a connection each, so that both workers get some
+            assert (
+                200 == httpx.get(f"{service.url}/v1/satkers", headers=bearer(), trust_env=False).status_code
+            )
+        assert (404, "not_found") == (
+            (answer := http.get(f"{service.url}/metrics")).status_code,
+            answer.json()["code"],
+        )
+    assert [30] * 8 == [listed(look(url)) for _ in range(8)]
+    assert 404 == httpx.get(url.replace("metrics", "v1/satkers"), trust_env=False).status_code
+
+    killed = min(pids(tmp_path))
+    os.kill(killed, signal.SIGKILL)
+    until(lambda seen: len(pids(tmp_path) - {killed}), url, 2)  # another has taken its place
+    until(closed, url, 2)
+    assert 30 == listed(look(url))
+
+    assert service.stop() in (0, -signal.SIGTERM)
+    assert [] == list(tmp_path.glob("satu-pp-metrics-*"))
+
+
+def test_starting_after_a_kill(workers: tuple[Running, str], sqlite_url: str, tmp_path: Path) -> None:
+    """The folder that a killed service left behind is removed by the next one; one in use is not."""
+    running_now = set(tmp_path.glob("satu-pp-metrics-*"))
+    assert 1 == len(running_now)
+    left = tmp_path / "satu-pp-metrics-left"
+    left.mkdir()
+    (left / "lock").touch()
+    (left / "counter_1.db").write_bytes(bytes(100))
+    (tmp_path / "second").mkdir()
+    second = Running(
+        sqlite_url,
+        tmp_path / "second",
+        *("--workers", "2", "--no-settle"),
+        APP_ENV="development",
+        TMPDIR=str(tmp_path),
+    )
+    try:
+        second.await_ready()
+        now = set(tmp_path.glob("satu-pp-metrics-*"))
+        assert (True, 2) == (running_now < now, len(now))
+        # Without a port of their own they are on the API's.
+        assert 200 == httpx.get(f"{second.url}/metrics", trust_env=False).status_code
+    finally:
+        second.stop()
+
+
+def test_one_worker_keeps_no_folder(sqlite_url: str, tmp_path: Path) -> None:
+    """It counts in memory; and its lines are still one a request."""
+    port = free_port()
+    service = Running(sqlite_url, tmp_path, METRICS_PORT=str(port), TMPDIR=str(tmp_path))
+    try:
+        service.await_ready()
+        assert 1 == closed(look(f"http://127.0.0.1:{port}/metrics"))
+        assert [] == list(tmp_path.glob("satu-pp-metrics-*"))
+    finally:
+        service.stop()
+    assert {"/healthz"} == {json.loads(line)["route"] for line in service.out.read_text().splitlines()}

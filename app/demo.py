@@ -60,7 +60,8 @@ def run(folder: Path, port: int, sandbox_port: int, portal_port: int) -> None:
     try:
         for listener, child in ((sandbox_port, children[0]), (port, children[1])):
             _await_listener(listener, child)
-        portal.start(portal_port, f"http://127.0.0.1:{port}", lambda: _people(settings))
+        forgot = settings.mbiz_forgot_password_url
+        portal.start(portal_port, f"http://127.0.0.1:{port}", forgot, lambda: _people(settings))
         _introduce(settings, port, sandbox_port, portal_port)
         _watch(children)
     except KeyboardInterrupt:
@@ -163,7 +164,7 @@ def _introduce(settings: Settings, port: int, sandbox_port: int, portal_port: in
     say(f"Docs       {base}/docs")
     say(f"Sandbox    http://127.0.0.1:{sandbox_port} (not the real mbizmarket)")
     for account in SAMPLE_ACCOUNTS:
-        say(f"  {account.email:28} {account.password:14} {account.note}")
+        say(f"  {account.email:29} {account.password:14} {account.note}")
     say(f"Demo token (12 hours)\n{sign_token(settings, DEMO_PP, hours=12)}")
     say("Ctrl-C stops it all.")
 

@@ -9,7 +9,7 @@ from threading import Thread
 from typing import Any
 
 FILES = Path(__file__).parent.parent / "examples" / "portal"
-SIGN_IN = "/demo.json"  # where the portal learns the service's address and who may sign in
+SIGN_IN = "/demo.json"  # what a real portal has in its settings, and who may sign in
 
 Person = dict[str, str]  # name, email, role, token
 
@@ -19,21 +19,27 @@ def origins(port: int) -> list[str]:
     return [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
 
 
-def start(port: int, api: str, people: Callable[[], list[Person]]) -> ThreadingHTTPServer:
+def start(
+    port: int, api: str, forgot_password_url: str, people: Callable[[], list[Person]]
+) -> ThreadingHTTPServer:
     """The portal on loopback, in a thread of its own until `shutdown()`. `people` is asked at each sign-in."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Pages, port, api, people))
+    settings = {"api": api, "forgot_password_url": forgot_password_url}
+    server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Pages, port, settings, people))
     Thread(target=server.serve_forever, name="portal", daemon=True).start()
     return server
 
 
 class _Pages(SimpleHTTPRequestHandler):
-    def __init__(self, port: int, api: str, people: Callable[[], list[Person]], *connection: Any) -> None:
+    def __init__(
+        self, port: int, settings: dict[str, str], people: Callable[[], list[Person]], *connection: Any
+    ) -> None:
         self._hosts = {origin.removeprefix("http://") for origin in origins(port)}
         self._policy = (
-            f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {api}; "
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+            f"connect-src 'self' {settings['api']}; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
-        self._api = api
+        self._settings = settings
         self._people = people
         super().__init__(*connection, directory=str(FILES))
 
@@ -42,7 +48,7 @@ class _Pages(SimpleHTTPRequestHandler):
         if self.headers.get("Host") not in self._hosts:
             self.send_error(421)
         elif self.path == SIGN_IN:
-            self._answer({"api": self._api, "people": self._people()})
+            self._answer({**self._settings, "people": self._people()})
         else:
             super().do_GET()
 

@@ -107,6 +107,19 @@ class Person:
         body = {"email": email, "password": PASSWORD}
         self.call("POST", f"/v1/satkers/{satker['id']}/mapping/login", body)
 
+    def register(self, satker: dict[str, Any]) -> None:
+        body = {
+            "email": self.email,
+            "password": PASSWORD,
+            "contact_name": self.name,
+            "phone": "0812-3456-7890",
+            "company": {
+                "name": "Kantor Rekan",
+                "address": {"street": "Jalan Ganesa 10", "city": "Bandung", "postal_code": "40132"},
+            },
+        }
+        self.call("POST", f"/v1/satkers/{satker['id']}/mapping/register", body)
+
 
 @contextmanager
 def running(folder: Path) -> Iterator[Demo]:

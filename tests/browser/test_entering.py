@@ -36,7 +36,7 @@ def test_choosing_among_several_companies_found(screens: Screens, person: Person
 
     screens.pick(satker)
     screens.button("Ya, gunakan akun ini").click()
-    expect(screens.dialog.get_by_role("group")).to_contain_text("Wajib diisi.")
+    expect(screens.dialog.get_by_role("group")).to_contain_text("Pilih salah satu.")
     screens.dialog.get_by_label("Kantor Dua").check()
     screens.button("Ya, gunakan akun ini").click()
 
@@ -51,7 +51,9 @@ def test_saying_that_the_account_is_somebody_elses(screens: Screens, person: Per
 
     screens.pick(satker)
     screens.button("Ini bukan akun saya").click()
-    screens.answer("Belum")
+    screens.answer("Sudah")
+    expect(screens.page.get_by_role("link", name="Lupa kata sandi?")).to_be_visible()
+    screens.page.get_by_role("link", name="Daftar sekarang").click()
 
     screens.title("Daftar di mbizmarket")
     assert "" == screens.field("Email").input_value()

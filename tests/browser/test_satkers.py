@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import BrowserContext, Locator, expect
 
 from tests.browser.processes import Demo, Person
 from tests.browser.screens import Screens
@@ -58,11 +58,11 @@ def test_adding_without_choosing_from_the_list(screens: Screens, person: Person)
     """Typed words are no choice: the field says what is missing."""
     screens.sign_in(person, f"{PROFILE}/tambah")
     screens.dialog.get_by_role("combobox", name="K/L/P/D").fill("tidak ada yang begini")
-    expect(screens.dialog.get_by_text("Tidak ditemukan. Coba kata lain.")).to_be_visible()
+    expect(screens.dialog.get_by_role("listbox", name="K/L/P/D")).to_contain_text("Tidak ditemukan.")
 
     screens.page.keyboard.press("Enter")
 
-    expect(screens.page.locator(".field-error").first).to_have_text("Wajib diisi.")
+    expect(screens.page.locator(".field-error").first).to_have_text("Pilih salah satu dari daftar.")
 
 
 def test_searching_sorting_and_paging_the_table(screens: Screens, person: Person, demo: Demo) -> None:
@@ -81,8 +81,9 @@ def test_searching_sorting_and_paging_the_table(screens: Screens, person: Person
     )
     assert added[:10] == names(screens)
     expect(screens.button("Satuan Kerja")).to_be_focused()
-    screens.button("Berikutnya").click()
+    screens.button("Berikutnya").press("Enter")
     expect(count).to_have_text("Menampilkan 11 sampai 13 dari 13 entri")
+    expect(screens.button("Halaman 2")).to_be_focused()
     assert added[10:] == names(screens)
     screens.page.get_by_label("Tampilkan").select_option("25")
     expect(rows(screens)).to_have_count(13)
@@ -94,13 +95,45 @@ def test_searching_sorting_and_paging_the_table(screens: Screens, person: Person
     assert [added[4]] == names(screens)
 
 
+def test_sorting_without_a_connection(screens: Screens, person: Person, context: BrowserContext) -> None:
+    """What is shown stays, and what to do next is said; trying again does what was asked for."""
+    satkers = [person.add() for _ in range(3)]
+    screens.sign_in(person, PROFILE)
+    expect(rows(screens)).to_have_count(2)
+
+    context.set_offline(True)
+    screens.button("Satuan Kerja").click()
+    expect(screens.page.get_by_role("alert")).to_contain_text("Periksa sambungan internet Anda")
+    expect(rows(screens)).to_have_count(2)
+    context.set_offline(False)
+    screens.button("Coba lagi").click()
+
+    expect(screens.page.get_by_role("alert")).to_have_count(0)
+    assert sorted(one["satker_name"] for one in satkers[1:]) == names(screens)
+
+
+def test_looking_at_a_satker_that_was_removed_in_another_tab(screens: Screens, person: Person) -> None:
+    """It is said, and the list behind it no longer has it."""
+    person.add()
+    satker = person.add()
+    screens.sign_in(person, PROFILE)
+    expect(rows(screens)).to_contain_text(satker["satker_name"])
+    person.call("DELETE", f"/v1/satkers/{satker['id']}")
+
+    screens.button(f"Lihat {satker['satker_name']}").click()
+
+    expect(screens.dialog.get_by_role("alert")).to_contain_text("Satuan kerja tidak ada dalam daftar Anda.")
+    expect(screens.page.get_by_text("Belum ada satuan kerja tambahan.")).to_be_attached()
+
+
 def test_making_another_one_primary(screens: Screens, person: Person) -> None:
     """The two change places."""
     old, new = person.add(), person.add()
     screens.sign_in(person, PROFILE)
 
     screens.button(f"Lihat {new['satker_name']}").click()
-    screens.title(new["satker_name"])
+    screens.title("Satuan Kerja")
+    expect(screens.dialog).to_contain_text(new["satker_name"])
     screens.button("Jadikan utama").click()
 
     expect(screens.page.get_by_text("Berhasil. Satuan kerja utama diganti")).to_be_visible()
@@ -157,6 +190,25 @@ def test_removing_a_satker_that_is_mapped(screens: Screens, person: Person, demo
 
     expect(screens.page.get_by_text("Belum ada satuan kerja tambahan.")).to_be_visible()
     assert "unmapped" == person.status(person.add(catalog))
+
+
+def test_removing_a_satker_that_is_mapped_meanwhile(screens: Screens, person: Person, demo: Demo) -> None:
+    """The link that came in another tab is asked about before it ends."""
+    person.add()
+    satker = person.add()
+    email = f"sementara+{person.sub}@mbiz.example"
+    demo.account(email, "Kantor Sementara")
+    screens.sign_in(person, PROFILE)
+    screens.button(f"Hapus {satker['satker_name']}").click()
+    screens.title("Hapus satuan kerja?")
+    person.log_in(satker, email)
+
+    screens.button("Ya, hapus").click()
+    expect(screens.dialog).to_contain_text("terhubung dengan Kantor Sementara di mbizmarket")
+    assert "mapped" == person.status(satker)
+    screens.button("Hapus dan akhiri hubungan").click()
+
+    expect(screens.page.get_by_text("Belum ada satuan kerja tambahan.")).to_be_visible()
 
 
 def test_removing_the_primary_one(screens: Screens, person: Person) -> None:

@@ -20,6 +20,7 @@ _PAGE = """<!doctype html>
 <title>{title} – mbizmarket (uji coba)</title>
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 40rem; margin: 2rem auto; padding: 0 1rem; }}
+body {{ overflow-wrap: anywhere; }}
 dt {{ font-weight: bold; }} dd {{ margin: 0 0 .75rem; }}
 aside {{ background: #fff3cd; border: 1px solid #b58900; padding: .5rem 1rem; }}
 </style>

@@ -22,9 +22,8 @@ export class Problem extends Error {
  * gone, the promise stays open for ever, so that nothing after it runs.
  */
 export async function call(method, path, { body, query = {}, headers = {}, signal } = {}) {
-  const address = `${await session.api()}${path}${search(query)}`;
   const token = session.token();
-  const answer = await answered(address, {
+  const answer = await answered(`${path}${search(query)}`, {
     method,
     headers: {
       Authorization: `Bearer ${token}`,
@@ -56,9 +55,9 @@ export async function all(path, query, signal) {
 }
 
 /** Null when no whole answer came: no connection, a cut, or our patience at an end. */
-async function answered(address, options) {
+async function answered(path, options) {
   try {
-    const response = await fetch(address, options);
+    const response = await fetch(`${await session.api()}${path}`, options);
     const text = await response.text();
     return { ok: response.ok, status: response.status, headers: response.headers, body: parsed(text) };
   } catch {

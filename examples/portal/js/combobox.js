@@ -1,11 +1,13 @@
 import { announce, h, newId } from "./dom.js";
 import { described } from "./form.js";
+import { title } from "./texts.js";
 
 const PAUSE = 200; // milliseconds without a key before the service is asked
 
 /**
  * A field whose value is found by typing (the ARIA combobox pattern). `search(q)` answers `{options: [{id, name, note}],
- * more}`; `onpick` hears of the option picked, and of null when the text is changed again. `value()` is its id or "".
+ * more}`, and perhaps why there are none; `onpick` hears of the option picked, and of null when the text is changed again.
+ * `value()` is its id or "".
  */
 export function combobox({ name, label, hint, search, onpick = () => {} }) {
   const listId = newId("list");
@@ -21,7 +23,8 @@ export function combobox({ name, label, hint, search, onpick = () => {} }) {
     "aria-controls": listId,
   });
   const list = h("ul.options", { id: listId, role: "listbox", "aria-label": label, hidden: true });
-  const made = described(input, name, label, hint, list);
+  const whole = h("p.hint.picked"); // a name may be longer than the field
+  const made = described(input, name, label, hint, list, whole);
   let options = [];
   let picked = null;
   let active = -1;
@@ -56,7 +59,7 @@ export function combobox({ name, label, hint, search, onpick = () => {} }) {
       const found = await search(picked ? "" : input.value.trim());
       if (turn === asked && document.activeElement === input) show(found);
     } catch (problem) {
-      if (turn === asked) made.fail(`${problem.message} Ketik lagi untuk mencoba lagi.`);
+      if (turn === asked) made.fail(`${title(problem)} Ketik lagi untuk mencoba lagi.`);
     }
   }
 
@@ -64,11 +67,12 @@ export function combobox({ name, label, hint, search, onpick = () => {} }) {
     options = found.options;
     made.fail(null);
     list.replaceChildren(...options.map(line), ...(found.more ? [remark("Masih ada yang lain: ketik lebih banyak.")] : []));
-    if (!options.length) list.append(remark("Tidak ditemukan. Coba kata lain."));
+    const none = found.none ?? "Tidak ditemukan. Coba kata lain.";
+    if (!options.length) list.append(remark(none));
     list.hidden = false;
     input.setAttribute("aria-expanded", "true");
     activate(-1);
-    announce(options.length ? `${options.length} pilihan` : "Tidak ditemukan");
+    announce(options.length ? `${options.length} pilihan` : none);
   }
 
   function line(option) {
@@ -102,6 +106,7 @@ export function combobox({ name, label, hint, search, onpick = () => {} }) {
   function pick(option) {
     if (picked === option) return;
     picked = option;
+    whole.textContent = option ? [option.name, option.note].filter(Boolean).join(" · ") : "";
     onpick(option);
   }
 
@@ -116,6 +121,7 @@ export function combobox({ name, label, hint, search, onpick = () => {} }) {
   return {
     ...made,
     value: () => picked?.id ?? "",
+    missing: () => (input.value.trim() ? "Pilih salah satu dari daftar." : "Wajib diisi."),
     clear() {
       input.value = "";
       pick(null);

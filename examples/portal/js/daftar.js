@@ -60,7 +60,7 @@ function registrationFields(flow, suggested, status) {
   const text = (name, label, value, more) =>
     field({ name, label, value: known[name] ?? value ?? "", maxlength: 200, ...more });
   const email = text("email", "Email", suggested, { type: "email", autocomplete: "email", maxlength: 254, hint: EMAIL_HINT[status] });
-  if (suggested) email.input.after(another(email.input));
+  if (suggested) email.node.append(another(email.input));
   return [
     email,
     passwordField({ hint: "Untuk akun mbizmarket yang baru; portal ini tidak menyimpannya.", autocomplete: "new-password" }),

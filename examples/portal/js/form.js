@@ -22,6 +22,7 @@ export function described(input, name, label, hint, ...beside) {
     input,
     node,
     check: () => null,
+    missing: () => "Wajib diisi.",
     value: () => input.value,
     /** Says what is wrong, with an action that mends it where there is one; null takes it back. */
     fail(text, action = null) {
@@ -40,7 +41,7 @@ export function passwordField({ name = "password", label = "Kata sandi", hint = 
     made.input.type = shown ? "text" : "password";
     toggle.setAttribute("aria-pressed", String(shown));
   });
-  made.input.after(toggle);
+  made.node.append(toggle);
   return made;
 }
 
@@ -57,6 +58,7 @@ export function choice({ name, legend, options }) {
     input: inputs[0],
     node: h("fieldset", { "aria-describedby": error.id }, h("legend", {}, legend), options.map(line), error),
     check: () => null,
+    missing: () => "Pilih salah satu.",
     value: () => inputs.find((one) => one.checked)?.value ?? "",
     fail: (text) => error.replaceChildren(text ?? ""),
   };
@@ -97,8 +99,10 @@ export function form({ fields, submit, send, places = {}, actions = {}, after = 
     const passwords = fields.filter((one) => one.name === "password");
     passwords.forEach((one) => (one.input.value = ""));
     const placed = place(problem);
-    if (!placed) summary.replaceChildren(...problemTexts(problem));
-    (placed ?? passwords[0]?.input ?? go).focus();
+    (placed ?? passwords[0]?.input ?? go).focus({ preventScroll: !placed });
+    if (placed) return;
+    summary.replaceChildren(...problemTexts(problem), ...(failed(problem) ? [kept(passwords.length)] : []));
+    summary.scrollIntoView({ block: "nearest" });
   }
 
   function place(problem) {
@@ -119,13 +123,18 @@ export function form({ fields, submit, send, places = {}, actions = {}, after = 
 function complete(fields) {
   const wrong = fields.filter((one) => {
     const value = one.value();
-    const text = value.trim() === "" ? "Wajib diisi." : one.check(value.trim());
+    const text = value.trim() === "" ? one.missing() : one.check(value.trim());
     one.fail(text);
     return text;
   });
   wrong[0]?.input.focus();
   return wrong.length === 0;
 }
+
+/** Not refused for what it says: the same may be sent again. */
+const failed = ({ status }) => status === 0 || status === 429 || status >= 500;
+
+const kept = (passwords) => h("p", {}, `Isian Anda masih ada${passwords ? ", kecuali kata sandi" : ""}.`);
 
 /** What is wrong, what to do next, and the number that operators ask for. */
 export function problemTexts(problem) {

@@ -5,8 +5,12 @@ import { problemBox, problemTexts } from "./form.js";
 import { badge, path } from "./satker.js";
 import { lastFailure, outcome, STATUS_NOTE, time, VIA } from "./texts.js";
 
-/** One satker: what is known of it, and what can be done with it; with `remove` the question whether to remove it. */
-export async function show({ id, remove, signal, onclose, changed }) {
+/**
+ * One satker: what is known of it, and what can be done with it; with `remove` the question whether to remove it. `gone` is
+ * called when it is no longer on the list.
+ */
+export async function show(asked) {
+  const { id, remove, signal, onclose, changed, gone } = asked;
   const view = openDialog(onclose);
   view.busy("Satuan Kerja", "Memuat…");
   try {
@@ -14,19 +18,22 @@ export async function show({ id, remove, signal, onclose, changed }) {
       call("GET", path(id), { signal }),
       call("GET", path(id, "/mapping"), { signal }),
     ]);
-    const known = { view, signal, changed, satker: satker.body, mapping: mapping.body, etag: satker.headers.get("ETag") };
+    const again = () => show({ ...asked, remove: true });
+    const known = { view, signal, changed, again, satker: satker.body, mapping: mapping.body, etag: satker.headers.get("ETag") };
     if (remove) askRemove(known);
     else details(known);
   } catch (problem) {
     view.show("Satuan Kerja", problemBox(problem, null, button("Tutup", view.close, "secondary")));
+    if (problem.code === "satker_not_found") gone();
   }
 }
 
 function details(known) {
   const { view, satker, mapping } = known;
   view.show(
-    satker.satker_name,
+    "Satuan Kerja",
     facts({
+      "Satuan Kerja": h("strong", {}, satker.satker_name),
       "K/L/P/D": satker.klpd_name,
       Kode: satker.satker_code,
       Kedudukan: satker.is_primary ? "Satuan kerja utama" : "Satuan kerja tambahan",
@@ -46,14 +53,13 @@ function details(known) {
 const failure = ({ code, at }) => `${time(at)}: ${outcome(code)}. ${lastFailure(code)}`;
 
 function buttons(known) {
-  const { view, satker, mapping } = known;
+  const { satker, mapping } = known;
   return h(
     "div.buttons",
     {},
     !satker.is_primary && button("Jadikan utama", () => makePrimary(known)),
     mapping.status === "mapped" && button("Putuskan hubungan", () => askUnlink(known), "secondary"),
     button("Hapus", () => askRemove(known), "danger"),
-    button("Tutup", view.close, "secondary"),
   );
 }
 
@@ -75,7 +81,7 @@ function askUnlink(known) {
   });
 }
 
-/** A mapping that ends along with the satker is named, and ended only when it was. */
+/** A mapping that ends along with the satker is named, and ended only when it was: one that came meanwhile is asked about. */
 function askRemove(known) {
   const { satker, mapping } = known;
   const linked = mapping.status === "mapped";
@@ -114,8 +120,9 @@ async function act(known, work, done, more, error = null) {
     await work();
     if (!known.signal.aborted) await known.changed(done, more);
   } catch (problem) {
+    if (problem.code === "satker_has_mapping") return known.again();
     if (error) error.replaceChildren(...problemTexts(problem));
-    else known.view.show(known.satker.satker_name, problemBox(problem, null, button("Tutup", known.view.close, "secondary")));
+    else known.view.show("Satuan Kerja", problemBox(problem, null, button("Tutup", known.view.close, "secondary")));
   } finally {
     known.acting = false;
   }

@@ -1,3 +1,4 @@
+import { Problem } from "./api.js";
 import { button, h } from "./dom.js";
 import { field, form } from "./form.js";
 import { replace } from "./router.js";
@@ -27,7 +28,9 @@ export async function draw(content) {
     h("p.lead", {}, "Portal sesungguhnya memiliki halaman masuk sendiri. Di sini, pilih salah satu pejabat contoh."),
   );
   over = false;
-  const { people } = await session.offered();
+  const { people } = await session.offered().catch(() => {
+    throw new Problem("no_answer");
+  });
   content.append(h("ul.people", {}, people.map((person) => h("li", {}, card(person)))), other());
 }
 

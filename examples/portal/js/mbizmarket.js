@@ -9,12 +9,18 @@ import { login } from "./login.js";
 import { check } from "./periksa.js";
 import { go, rename } from "./router.js";
 import { get, path } from "./satker.js";
+import { forgotPassword } from "./session.js";
 
 const answers = new Map(); // what entry said last, by satker
 let pickedId = null;
 
 // When a company is closed another may take its place; when the account offered is not theirs, another is needed.
-const ANOTHER = { next_step: "ask_registered", suggested_email: null, email_status: "already_used", forgot_password_url: null };
+const another = async () => ({
+  next_step: "ask_registered",
+  suggested_email: null,
+  email_status: "already_used",
+  forgot_password_url: await forgotPassword(),
+});
 
 /** The person picked this satker just now: mbizmarket may open by itself. Going back to its address must not do that. */
 export function picked(id) {
@@ -43,6 +49,7 @@ export async function enter({ slug, id, step, signal, onclose }) {
       return check(flow, seconds, () => ask(flow), show);
     },
     leave: (url) => leave(slug, url),
+    pickAnother: () => go(`/belanja/${slug}/pilih`),
   };
   pickedId = null;
   await start(flow);
@@ -57,9 +64,9 @@ async function start(flow) {
     ]);
     Object.assign(flow, { satker, failure: mapping.body.last_failure });
     const known = flow.step && answers.get(flow.id);
-    show(flow, known ?? (await ask(flow)));
+    await show(flow, known ?? (await ask(flow)));
   } catch (problem) {
-    failed(flow, problem);
+    await failed(flow, problem);
   }
 }
 
@@ -87,10 +94,10 @@ function show(flow, answer) {
 }
 
 /** The account that was offered is not theirs: where the satker has a company, only an account of it helps. */
-function notMine(flow) {
-  if (flow.satker.mapping.status === "mapped_by_other")
-    return login(flow, { next_step: "log_in", reason: "mapped_by_other", forgot_password_url: null });
-  return forms(flow, ANOTHER);
+async function notMine(flow) {
+  const answer = await another();
+  if (flow.satker.mapping.status === "mapped_by_other") return login(flow, { ...answer, next_step: "log_in", reason: "mapped_by_other" });
+  return forms(flow, answer);
 }
 
 function forms(flow, answer) {
@@ -133,11 +140,13 @@ function leave(slug, url) {
   location.assign(target);
 }
 
-function failed(flow, problem) {
+async function failed(flow, problem) {
   const closed = ["company_inactive", "company_gone"].includes(problem.code);
-  if (closed && flow.step) return forms(flow, ANOTHER);
+  if (closed && flow.step) return forms(flow, await another());
+  const gone = problem.code === "satker_not_found";
   const other = closed && button("Hubungkan perusahaan lain", () => flow.goTo("tanya"), "secondary");
-  flow.view.show("Belanja di mbizmarket", problemBox(problem, () => start(flow), other));
+  const repick = gone && button("Pilih satuan kerja lain", flow.pickAnother);
+  flow.view.show("Belanja di mbizmarket", problemBox(problem, !gone && (() => start(flow)), other, repick));
 }
 
 /** Steps may be added to the contract; an old portal then says so. */

@@ -9,7 +9,7 @@ import { advice, title } from "./texts.js";
  * names, until there is an answer; the person may close it and come back.
  */
 export async function check(flow, seconds, ask, show) {
-  const line = h("p.hint", {}, "Halaman ini memeriksa sendiri; Anda boleh menutupnya dan kembali nanti.");
+  const line = h("p.hint", { role: "status" }, "Halaman ini memeriksa sendiri; Anda boleh menutupnya dan kembali nanti.");
   let wake;
   flow.view.show(
     "Sedang diperiksa",

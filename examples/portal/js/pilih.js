@@ -24,12 +24,14 @@ export async function pick({ slug, signal, onclose }) {
 function show(view, slug, satkers) {
   if (!satkers.length) {
     const add = h("a.button.primary", { href: "#/profil/satuan-kerja/tambah" }, "Tambah satuan kerja");
-    return view.show("Pilih satuan kerja", h("p", {}, "Anda belum memiliki satuan kerja."), h("div.buttons", {}, add));
+    return view.show("Pilih satuan kerja", h("p", {}, "Anda belum memiliki satuan kerja. Tambahkan dahulu."), h("div.buttons", {}, add));
   }
   satkers.sort((one, other) => Number(other.is_primary) - Number(one.is_primary));
   const lines = satkers.map((satker) => [satker, line(slug, satker)]);
   const list = h("ul.choices", {}, lines.map(([, node]) => node));
-  view.show("Pilih satuan kerja", h("p", {}, "Anda berbelanja untuk satuan kerja yang mana?"), satkers.length >= MANY && search(lines), list);
+  const question = h("p", {}, "Anda berbelanja untuk satuan kerja yang mana?");
+  const many = satkers.length >= MANY;
+  view.show("Pilih satuan kerja", h(many ? "div.roomy" : "div", {}, question, many && search(lines), list));
 }
 
 function line(slug, satker) {
@@ -47,12 +49,15 @@ function line(slug, satker) {
 
 function search(lines) {
   const input = h("input", { id: newId("search"), type: "search", autocomplete: "off" });
+  const none = h("p.hint", { hidden: true }, "Tidak ada yang cocok dengan pencarian ini.");
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/);
     const fits = ({ satker_name, klpd_name, satker_code }) =>
       words.every((word) => `${satker_name} ${klpd_name} ${satker_code ?? ""}`.toLowerCase().includes(word));
     lines.forEach(([satker, node]) => (node.hidden = !fits(satker)));
-    announce(`${lines.filter(([, node]) => !node.hidden).length} satuan kerja`);
+    const found = lines.filter(([, node]) => !node.hidden).length;
+    none.hidden = found > 0;
+    announce(`${found} satuan kerja`);
   });
-  return h("div.field", {}, h("label", { for: input.id }, "Cari satuan kerja"), input);
+  return h("div.field", {}, h("label", { for: input.id }, "Cari satuan kerja"), input, none);
 }

@@ -1,5 +1,6 @@
-import { call } from "./api.js";
+import { call, Problem } from "./api.js";
 import { button, facts, h, newId, notice } from "./dom.js";
+import { problemBox } from "./form.js";
 import * as lihat from "./lihat.js";
 import { go, rename, replace } from "./router.js";
 import { badge, stateText } from "./satker.js";
@@ -27,10 +28,26 @@ export async function draw(content, { query, signal }) {
   const primary = h("section.panel", { "aria-labelledby": "utama" }, h("h2", { id: "utama" }, "Satuan Kerja Utama"));
   const place = h("div");
   primary.append(place);
+  const trouble = h("div");
   const table = additional(query, signal);
-  reload = async () => void (await Promise.all([drawPrimary(place, signal), table.load()]));
-  content.append(tabs("satuan-kerja"), primary, table.node);
-  await reload();
+  const load = async () => {
+    const [some] = await Promise.all([drawPrimary(place, signal), table.load()]);
+    table.add.hidden = !some; // the first one is added above
+  };
+  reload = () => guarded(trouble, load);
+  content.append(tabs("satuan-kerja"), trouble, primary, table.node);
+  await load();
+}
+
+/** What does not work is said at `place`, with another try; what is shown stays. */
+async function guarded(place, work) {
+  try {
+    await work();
+    place.replaceChildren();
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    place.replaceChildren(problemBox(problem, () => guarded(place, work)));
+  }
 }
 
 /** Adding, or one satker, above the list. */
@@ -43,15 +60,17 @@ export function overlay({ add, id, query, signal }) {
     document.querySelector("#tambahan").focus();
   };
   if (add) tambah({ signal, onclose: close, changed });
-  if (id) lihat.show({ id, remove: query.has("hapus"), signal, onclose: close, changed });
+  if (id) lihat.show({ id, remove: query.has("hapus"), signal, onclose: close, changed, gone: () => reload() });
 }
 
+/** Answers whether there is one. */
 async function drawPrimary(place, signal) {
   const { body } = await call("GET", "/v1/satkers", { query: { is_primary: true }, signal });
   const [satker] = body.items;
   if (!satker) {
     const add = h("a.button.primary", { href: `#${LIST}/tambah` }, "Tambah Baru");
-    return place.replaceChildren(h("p", {}, "Anda belum memiliki satuan kerja. Yang pertama menjadi satuan kerja utama."), add);
+    place.replaceChildren(h("p", {}, "Anda belum memiliki satuan kerja. Yang pertama menjadi satuan kerja utama."), add);
+    return false;
   }
   place.replaceChildren(
     facts({
@@ -63,6 +82,7 @@ async function drawPrimary(place, signal) {
     }),
     h("div.buttons", {}, look(satker)),
   );
+  return true;
 }
 
 const look = ({ id, satker_name }) =>
@@ -77,10 +97,11 @@ function additional(given, signal) {
   const head = h("tr", { role: "row" });
   const count = h("p.count", { role: "status" });
   const pages = h("nav.pages", { "aria-label": "Halaman satuan kerja tambahan" });
+  const trouble = h("div");
   const show = async (change) => {
     Object.assign(shown, { page: "1" }, change);
     rename(address(shown));
-    await load();
+    await guarded(trouble, load);
   };
 
   async function load() {
@@ -91,7 +112,7 @@ function additional(given, signal) {
     body.replaceChildren(...list.items.map(row));
     if (!list.items.length) body.append(empty(shown.q));
     count.textContent = counted(list);
-    pages.replaceChildren(...pageButtons(list, show));
+    drawPages(pages, list, show);
   }
 
   const table = h(
@@ -100,8 +121,10 @@ function additional(given, signal) {
     h("thead", { role: "rowgroup" }, head),
     body,
   );
-  const top = h("div.panel-top", {}, heading, button("Tambah Baru", () => go(`${LIST}/tambah`)));
-  return { node: h("section.panel", {}, top, tools(shown, show), table, h("div.below", {}, count, pages)), load };
+  const add = button("Tambah Baru", () => go(`${LIST}/tambah`));
+  const top = h("div.panel-top", {}, heading, add);
+  const below = h("div.below", {}, count, pages);
+  return { node: h("section.panel", {}, top, tools(shown, show), trouble, table, below), load, add };
 }
 
 const address = (shown) => `${LIST}?${new URLSearchParams(shown)}`;
@@ -140,14 +163,14 @@ function drawHead(head, sort, show) {
 }
 
 function row(satker) {
-  const cell = (label, ...children) => h("td", { role: "cell", "data-label": label }, ...children);
+  const cell = (label, ...children) => h(`td${label === "Aksi" ? "" : ".long"}`, { role: "cell", "data-label": label }, ...children);
   const remove = () => go(`${LIST}/${satker.id}?hapus=1`);
   return h(
     "tr",
     { role: "row" },
     cell("K/L/P/D", satker.klpd_name),
     cell("Satuan Kerja", h("span.name", {}, satker.satker_name), badge(satker.mapping)),
-    cell("Terakhir berubah", time(satker.updated_at)),
+    cell("Terakhir berubah", h("span.time", {}, time(satker.updated_at))),
     cell(
       "Aksi",
       h("span.actions", {}, look(satker), button("Hapus", remove, "danger", { "aria-label": `Hapus ${satker.satker_name}` })),
@@ -166,16 +189,20 @@ function counted({ items, page, size, total }) {
   return `Menampilkan ${first} sampai ${first + items.length - 1} dari ${total} entri`;
 }
 
-function pageButtons({ page, pages }, show) {
-  if (pages <= 1) return [];
+/** The page buttons anew; whoever used one by keyboard is on it again, or on the page that came. */
+function drawPages(place, { page, pages }, show) {
+  const used = place.contains(document.activeElement) ? document.activeElement.ariaLabel : null;
   const near = [1, page - 1, page, page + 1, pages].filter((n) => n >= 1 && n <= pages);
-  const to = (label, n, props = {}) => button(label, () => show({ page: String(n) }), "page-number", props);
-  const numbers = [...new Set(near)].map((n) =>
-    to(String(n), n, { "aria-label": `Halaman ${n}`, "aria-current": n === page ? "page" : null }),
-  );
-  return [
-    to("Sebelumnya", page - 1, { disabled: page === 1 }),
-    ...numbers,
-    to("Berikutnya", page + 1, { disabled: page === pages }),
-  ];
+  const to = (label, text, n, props = {}) =>
+    button(text, () => show({ page: String(n) }), "page-number", { "aria-label": label, ...props });
+  const numbers = [...new Set(near)].flatMap((n, at, all) => [
+    at && n > all[at - 1] + 1 ? h("span", {}, "…") : null,
+    to(`Halaman ${n}`, String(n), n, { "aria-current": n === page ? "page" : null }),
+  ]);
+  const step = (sign, word, n) => to(word, [h("span", { "aria-hidden": "true" }, sign), h("span.word", {}, word)], n, { disabled: n < 1 || n > pages });
+  const buttons = pages > 1 ? [step("‹", "Sebelumnya", page - 1), ...numbers, step("›", "Berikutnya", page + 1)] : [];
+  place.replaceChildren(...buttons.filter(Boolean));
+  if (!used) return;
+  const again = [...place.querySelectorAll("button:enabled")].find((one) => one.ariaLabel === used);
+  (again ?? place.querySelector("[aria-current]"))?.focus();
 }

@@ -47,14 +47,17 @@ const filtered = () =>
   h("p.filter", {}, "Hanya riwayat satu satuan kerja. ", h("a", { href: "#/profil/riwayat" }, "Tampilkan semua"));
 
 function row(item, head) {
-  const way = item.via ? ` (${VIA[item.via] ?? item.via})` : "";
+  const way = item.via && item.event !== "registration" ? ` (${VIA[item.via] ?? item.via})` : "";
   const texts = [
-    time(item.at),
+    h("span.time", {}, time(item.at)),
     `${EVENT[item.event] ?? item.event}${way}`,
     item.satker_name ?? "–",
     item.company_name ?? "–",
     ACTOR[item.actor] ?? item.actor,
     h(`span.badge.${item.outcome === "ok" ? "mapped" : item.outcome === "uncertain" ? "checking" : "failed"}`, {}, outcome(item.outcome)),
   ];
-  return h("tr", { role: "row", tabindex: "-1" }, texts.map((text, at) => h("td", { role: "cell", "data-label": head[at] }, text)));
+  const long = ["Satuan Kerja", "Perusahaan"];
+  const kind = (text, at) => (text === "–" ? ".none" : long.includes(head[at]) ? ".long" : "");
+  const cell = (text, at) => h(`td${kind(text, at)}`, { role: "cell", "data-label": head[at] }, text);
+  return h("tr", { role: "row", tabindex: "-1" }, texts.map(cell));
 }

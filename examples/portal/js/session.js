@@ -6,7 +6,7 @@ const KEY = "portal.token";
 
 let served = null;
 
-/** `{api, people: [{name, email, role, token}]}`, from the server of these files. */
+/** `{api, forgot_password_url, people: [{name, email, role, token}]}`, from the server of these files. */
 export async function offered() {
   served = await (await fetch("demo.json")).json();
   return served;
@@ -15,6 +15,11 @@ export async function offered() {
 /** The service's address, such as http://127.0.0.1:8000. */
 export async function api() {
   return (served ?? (await offered())).api;
+}
+
+/** Where mbizmarket helps with a forgotten password: `entry` says so too, but not along with an account to confirm. */
+export async function forgotPassword() {
+  return (served ?? (await offered())).forgot_password_url;
 }
 
 export const token = () => sessionStorage.getItem(KEY);

@@ -20,7 +20,7 @@ export function tambah({ signal, onclose, changed }) {
     label: "Satuan Kerja",
     hint: "Pilih K/L/P/D dahulu, lalu ketik sebagian nama atau kode satuan kerja.",
     search: async (q) => {
-      if (!klpd.value()) return { options: [] };
+      if (!klpd.value()) return { options: [], none: "Pilih K/L/P/D dahulu." };
       const path = `/v1/klpd/${encodeURIComponent(klpd.value())}/satkers`;
       return found(await call("GET", path, { query: { q }, signal }), (item) => item.catalog_id, codes);
     },

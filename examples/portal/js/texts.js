@@ -25,7 +25,7 @@ export const EVENT = {
   satker_changed: "Satuan kerja diganti",
   satker_removed: "Satuan kerja dihapus",
   made_primary: "Dijadikan satuan kerja utama",
-  mapped: "Dihubungkan dengan mbizmarket",
+  mapped: "Menghubungkan dengan mbizmarket",
   access_gained: "Akses diperoleh",
   access_ended: "Akses diakhiri",
   unmapped: "Hubungan berakhir",
@@ -40,31 +40,28 @@ export const ACTOR = { self: "Anda", pp: "Pejabat lain", operator: "Operator", s
 const OUTCOME = {
   ok: { short: "Berhasil" },
   uncertain: { short: "Sedang diperiksa" },
-  never_arrived: {
-    short: "Tidak sampai di mbizmarket",
-    next: "Pendaftaran tidak pernah sampai di mbizmarket. Silakan kirim lagi.",
-  },
+  never_arrived: { short: "Tidak sampai di mbizmarket", next: "Silakan kirim lagi." },
   orphan: { short: "Akun tanpa satuan kerja", next: "Akun itu ada di mbizmarket: masuklah dengannya." },
   no_answer: {
     title: "Layanan tidak dapat dihubungi.",
     next: "Periksa sambungan internet Anda, lalu coba lagi.",
   },
-  unauthenticated: { next: "Silakan masuk kembali; isian Anda masih ada." },
+  unauthenticated: { next: "" },
   role_not_allowed: { next: "Hubungi pengelola portal bila peran Anda keliru." },
-  rate_limited: { next: "Tunggu sebentar, lalu coba lagi." },
+  rate_limited: { next: "" },
   too_many_attempts: { short: "Terlalu banyak percobaan", next: "Bila lupa kata sandi, pakailah “Lupa kata sandi?”." },
   invalid_credentials: { short: "E-mail atau kata sandi salah", next: "Ketik ulang kata sandinya." },
   email_taken: { short: "E-mail sudah terdaftar", next: "Masuk dengan akun itu, atau pakai e-mail lain." },
   mbiz_rejected: { short: "Ditolak mbizmarket", next: "Perbaiki isian yang ditandai, lalu kirim lagi." },
   validation_failed: { next: "Perbaiki isian yang ditandai, lalu kirim lagi." },
-  link_in_progress: { short: "Masih diperiksa", next: "Tidak ada yang perlu diulang sekarang." },
+  link_in_progress: { short: "Masih diperiksa", next: "" },
   satker_already_mapped: {
     short: "Sudah terhubung dengan perusahaan lain",
     next: "Masuk dengan akun perusahaan satuan kerja ini, atau hubungi operator.",
   },
   company_already_mapped: {
     short: "Perusahaan dipakai satuan kerja lain",
-    next: "Pilih perusahaan lain, atau daftarkan yang baru.",
+    next: "Pakai perusahaan atau akun lain, atau daftarkan yang baru.",
   },
   company_inactive: {
     short: "Perusahaan tidak aktif",
@@ -77,20 +74,20 @@ const OUTCOME = {
     next: "Aktifkan perusahaannya di mbizmarket, atau daftarkan yang baru dengan e-mail lain.",
   },
   email_unverified: { short: "E-mail belum terverifikasi", next: "Verifikasi e-mail Anda di portal, atau masuk." },
-  satker_not_found: { short: "Satuan kerja tidak ditemukan", next: "Mungkin sudah dihapus: muat ulang daftarnya." },
+  satker_not_found: { short: "Satuan kerja tidak ditemukan", next: "Mungkin baru saja dihapus." },
   catalog_satker_not_found: { next: "Pilih satuan kerja lain." },
   klpd_not_found: { next: "Pilih K/L/P/D lain." },
   satker_already_added: { next: "Pilih satuan kerja lain." },
   satker_limit_reached: { next: "Hapus dahulu yang tidak dipakai lagi." },
   primary_satker: { next: "Jadikan satuan kerja lain sebagai utama dahulu." },
   version_conflict: { next: "Buka lagi untuk melihat data terbaru." },
-  mbiz_unavailable: { short: "mbizmarket tidak dapat dihubungi", next: "Tidak ada yang terkirim; isian Anda masih ada." },
-  mbiz_timeout: { short: "mbizmarket terlalu lama menjawab", next: "Isian Anda masih ada." },
+  mbiz_unavailable: { short: "mbizmarket tidak dapat dihubungi", next: "Belum ada yang berubah." },
+  mbiz_timeout: { short: "mbizmarket terlalu lama menjawab", next: "Belum ada yang berubah." },
   mbiz_bad_response: {
     short: "Jawaban mbizmarket tidak dipahami",
     next: "Coba lagi nanti; bila berulang, hubungi operator.",
   },
-  database_unavailable: { next: "Isian Anda masih ada." },
+  database_unavailable: { next: "" },
   internal_error: { next: "Coba lagi; bila berulang, hubungi operator dengan nomor di bawah ini." },
 };
 
@@ -104,7 +101,7 @@ export const title = (problem) =>
 /** What to do next about a problem, in a sentence or two. */
 export function advice(problem) {
   const next = OUTCOME[problem.code]?.next ?? "Coba lagi; bila berulang, hubungi operator.";
-  return problem.retryAfter ? `${next} Coba lagi dalam ${duration(problem.retryAfter)}.` : next;
+  return [next, problem.retryAfter && `Tunggu ${duration(problem.retryAfter)}.`].filter(Boolean).join(" ");
 }
 
 function duration(seconds) {

@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import QueuePool
 
+from app.hosts import Hosts, address
+
 SCHEMA = (
     "0002"  # the newest migration; a test holds the two together, so that serving need not import alembic
 )
@@ -106,9 +108,18 @@ class Database:
 
 
 def _postgresql(url: str, pool_size: int) -> AsyncEngine:
+    place = address(url)
+    how: dict[str, Any] = {"async_creator_fn": Hosts().connect}
+    if "target_session_attrs" not in place.query:
+        # One that only reads would answer every change with an error for as long as its connections live.
+        how["target_session_attrs"] = "read-write"
+    if place.query.get("prepared_statement_cache_size") == "0":
+        # What stands between us and the server may give each statement to another backend.
+        how["statement_cache_size"] = 0
     return create_async_engine(
-        url,
+        place,
         hide_parameters=True,
+        connect_args=how,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,

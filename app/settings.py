@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.address import networks
 from app.crash import Point
+from app.hosts import address
 
 
 def _comma_separated(value: Any) -> Any:
@@ -33,7 +33,7 @@ def _supported_database(url: str) -> str:
     if not url.startswith(("sqlite+aiosqlite:///", "postgresql+asyncpg://")):
         raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
     try:
-        make_url(url)
+        address(url)
     except (ArgumentError, ValueError):
         raise ValueError("is not a database's address") from None
     return url

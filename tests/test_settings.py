@@ -95,6 +95,8 @@ BAD: dict[str, list[str | None]] = {
         "sqlite:///x.db",
         "postgresql://kanari:kanari@db/satker",
         "postgresql+asyncpg://h:port/db",
+        "postgresql+asyncpg://u@a:5432,b:port/db",
+        "postgresql+asyncpg://u@a,,b/db",
     ],
     "APP_ENV": ["prod", "test", "Production"],
 }
@@ -134,6 +136,7 @@ def test_starting_with_a_bad_setting(
         {"MBIZ_DEADLINE_SECONDS": "0.5", "ATTEMPT_LEASE_SECONDS": "0.5"},
         {"MBIZ_DEADLINE_SECONDS": "60"},
         {"DATABASE_URL": "postgresql+asyncpg://u:p@a,b/satker"},
+        {"DATABASE_URL": "postgresql+asyncpg://u:p@/satker?host=a:5432&host=b:5432"},
         {"CALLS_PER_MINUTE": "1000000"},
         {"CORS_ORIGINS": ""},
         {"BELA_EMAIL_IS_VERIFIED": "true"},

@@ -85,6 +85,9 @@ class Process:
     def start(self, **settings: str) -> None:
         """Returns once it answers; `settings` are this start's own."""
         self.launch(**settings)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
         wait_until(self._answers, START_SECONDS, f"nothing answers: {self.log.read_text()[-2000:]}")
 
     def launch(self, **settings: str) -> None:

@@ -347,13 +347,19 @@ async def _fill(database: Database) -> None:
         await tx.execute(insert(CatalogSatker), rows)
 
 
-async def _prepare(url: str) -> None:
-    database = Database(url)
-    try:
-        await _fill(database)
-        await witness.install(database)
-    finally:
-        await database.dispose()
+def prepare(url: str) -> None:
+    """Tables, a catalog, and the witness."""
+
+    async def fill() -> None:
+        database = Database(url)
+        try:
+            await _fill(database)
+            await witness.install(database)
+        finally:
+            await database.dispose()
+
+    migrate_database(url)
+    asyncio.run(fill())
 
 
 @contextlib.contextmanager
@@ -364,8 +370,7 @@ def world_on(system: System, folder: Path) -> Iterator[World]:
         if server:
             server.create_database("satker")
         url = server.url("satker") if server else f"sqlite+aiosqlite:///{folder}/satker.db"
-        migrate_database(url)
-        asyncio.run(_prepare(url))
+        prepare(url)
         pulse = stack.enter_context(Pulse())
         world = World(url, folder, pulse, server)
         stack.callback(world.close)

@@ -1,4 +1,7 @@
-FROM python:3.13-slim AS build
+# Any image with Python 3.11 or newer as `python`, with venv, will do; deploy/build-image takes another one.
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS build
 WORKDIR /srv
 RUN python -m venv /srv/venv
 COPY requirements/run.txt requirements/run.txt
@@ -10,7 +13,7 @@ COPY migrations migrations
 RUN python -m compileall -q --invalidation-mode unchecked-hash venv/lib app migrations
 
 
-FROM python:3.13-slim
+FROM ${BASE}
 LABEL org.opencontainers.image.title="Satu PP Multi Satker" \
       org.opencontainers.image.description="Ties each satker of a PP of Bela Pengadaan to one mbizmarket company"
 WORKDIR /srv

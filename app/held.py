@@ -26,7 +26,13 @@ class HeldConnection:
         self._held: PoolProxiedConnection | None = None
         self._old_at = 0.0
         driver: Any = engine.dialect.loaded_dbapi
-        self._failures = (asyncpg.PostgresError, asyncpg.InterfaceError, driver.Error)
+        # The last one: the server ended the connection while the driver was about to use it.
+        self._failures = (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            driver.Error,
+            asyncpg.InternalClientError,
+        )
 
     async def fetch(self, *values: object) -> list[tuple[Any, ...]]:
         """The rows, for these values of the statement's parameters.

@@ -4,13 +4,15 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from sqlalchemy.exc import ProgrammingError
 
-from app.catalog.sources import BadSource, Progress
+from app.catalog.report import Imported
+from app.catalog.sources import BadSource
 from app.db import Database, DatabaseUnavailable
 from app.settings import DatabaseSettings, Settings, load
 
@@ -134,7 +136,7 @@ def sandbox(
 
 @cli.command()
 def import_satkers(
-    file: Annotated[Path, typer.Argument(help="CSV or JSON of LKPP's master data.")],
+    file: Annotated[Path, typer.Argument(help="CSV, JSON or XLSX of LKPP's master data.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, and change nothing.")] = False,
     rejects: Annotated[Path | None, typer.Option(help="Gets the lines that were not imported.")] = None,
     deactivate_missing: Annotated[
@@ -142,50 +144,40 @@ def import_satkers(
     ] = False,
 ) -> None:
     """Bring the catalog to what the file says."""
-    from app.catalog import importer, report
+    from app.catalog import importer
 
-    async def run(database: Database, progress: Progress) -> None:
-        summary = await importer.import_satkers(
-            database,
-            file,
-            dry_run=dry_run,
-            rejects=rejects,
-            deactivate_missing=deactivate_missing,
-            progress=progress,
-        )
-        say(report.report(summary))
-
-    _import(run)
+    run = partial(importer.import_satkers, path=file, dry_run=dry_run, rejects=rejects)
+    _import(partial(run, deactivate_missing=deactivate_missing))
 
 
 @cli.command()
 def import_mappings(
-    file: Annotated[Path, typer.Argument(help="CSV or JSON of the pairs that exist today.")],
+    file: Annotated[Path, typer.Argument(help="CSV, JSON or XLSX of the pairs that exist today.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, and change nothing.")] = False,
 ) -> None:
     """Take over the pairs of PP, satker and company that exist today."""
     from app.mapping import legacy
 
-    async def run(database: Database, progress: Progress) -> None:
-        say((await legacy.import_mappings(database, file, dry_run=dry_run, progress=progress)).text())
-
-    _import(run)
+    _import(partial(legacy.import_mappings, path=file, dry_run=dry_run))
 
 
-def _import(run: Callable[[Database, Progress], Awaitable[None]]) -> None:
+def _import(run: Callable[..., Awaitable[Imported]]) -> None:
     """Runs an import on the configured database, with its progress on standard error."""
     from app.catalog.progress import console_progress  # rich, which serving has no use for
 
-    async def with_progress(database: Database) -> None:
+    async def with_progress(database: Database) -> Imported:
         with console_progress() as progress:
-            await run(database, progress)
+            return await run(database, progress=progress)
 
     try:
-        on_database(with_progress)
+        done = on_database(with_progress)
     except BadSource as error:
         fail(str(error))
     except KeyboardInterrupt:
         fail("stopped; what was imported stays, and running it again completes it", 130)
+    say(done.text())
+    if not done.taken:
+        fail("nothing was imported: every line was rejected")
 
 
 @cli.command()

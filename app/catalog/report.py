@@ -2,11 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Row
 
 LISTED = 100  # line numbers per reason, and moves, that the report names; --rejects has every one
+
+
+class Imported(Protocol):
+    """What an import tells when it is over."""
+
+    @property
+    def taken(self) -> int: ...
+    def text(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -38,6 +46,11 @@ class Summary:
         """How many satkers of the catalog the file speaks of."""
         return self.inserted + self.updated + self.unchanged
 
+    @property
+    def taken(self) -> int:
+        """How many lines were not rejected."""
+        return self.read - self.rejected
+
     def reject(self, line: int, reason: str) -> None:
         self.rejected += 1
         self.reason_counts[reason] = self.reason_counts.get(reason, 0) + 1
@@ -54,23 +67,22 @@ class Summary:
                     f"kd_satker {values['kd_satker']} from {row.klpd_code} to {values['klpd_code']}"
                 )
 
-
-def report(summary: Summary) -> str:
-    """The lines to print."""
-    counts = ("read", "inserted", "updated", "unchanged", "merged", "rejected")
-    further = ("moved", "adopted", "hidden", "deactivated")
-    lines = [
-        "Dry run: nothing was changed." if summary.dry_run else "",
-        f"K/L/P/D: {summary.klpds} ({summary.klpds_inserted} inserted, {summary.klpds_updated} updated)",
-        f"satkers: {summary.satkers}",
-        ", ".join(f"{name} {getattr(summary, name)}" for name in counts),
-        ", ".join(f"{name} {getattr(summary, name)}" for name in further if getattr(summary, name)),
-        *(_rejection(summary, reason, lines) for reason, lines in summary.reasons.items()),
-        *(f"moved: {move}" for move in summary.moves),
-        _more("moved", summary.moved - len(summary.moves)),
-        _short_codes(summary),
-    ]
-    return "\n".join(line for line in lines if line)
+    def text(self) -> str:
+        """The lines to print."""
+        counts = ("read", "inserted", "updated", "unchanged", "merged", "rejected")
+        further = ("moved", "adopted", "hidden", "deactivated")
+        lines = [
+            "Dry run: nothing was changed." if self.dry_run else "",
+            f"K/L/P/D: {self.klpds} ({self.klpds_inserted} inserted, {self.klpds_updated} updated)",
+            f"satkers: {self.satkers}",
+            ", ".join(f"{name} {getattr(self, name)}" for name in counts),
+            ", ".join(f"{name} {getattr(self, name)}" for name in further if getattr(self, name)),
+            *(_rejection(self, reason, lines) for reason, lines in self.reasons.items()),
+            *(f"moved: {move}" for move in self.moves),
+            _more("moved", self.moved - len(self.moves)),
+            _short_codes(self),
+        ]
+        return "\n".join(line for line in lines if line)
 
 
 def _rejection(summary: Summary, reason: str, lines: list[int]) -> str:

@@ -56,6 +56,11 @@ class Report:
     def reject(self, line: int, reason: str) -> None:
         self.add(line, Result("rejected", reason))
 
+    @property
+    def taken(self) -> int:
+        """How many lines were not rejected."""
+        return self.read - self.outcomes.get("rejected", 0)
+
     def text(self) -> str:
         """The lines to print."""
         lines = ["Dry run: nothing was changed."] if self.dry_run else []
@@ -78,6 +83,8 @@ async def import_mappings(
     report = Report(dry_run)
     lines = list(sound(records(path, progress, COLUMNS), report.reject))
     report.read = len(lines) + report.outcomes.get("rejected", 0)
+    if not report.read:
+        raise BadSource("the file holds no record")
     lines.sort(key=lambda line: not line.preferred)
     if dry_run:
         await _try_out(database, lines, report)

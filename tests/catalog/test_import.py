@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from app.catalog.importer import SAMPLE, import_satkers
-from app.catalog.report import Summary, report
+from app.catalog.report import Summary
 from app.db import Database
 
 from tests.catalog.files import klpds, names, reduced, satker, satkers, shown, write
@@ -189,7 +189,7 @@ async def test_importing_a_satker_under_another_klpd_moves_it(
     assert {"read": 1, "updated": 1, "moved": 1} == counts(summary)
     [after] = await satkers(database)
     assert (before.id, "K9") == (after.id, after.klpd_code)
-    assert "moved: kd_satker 1 from K1 to K9" in report(summary)
+    assert "moved: kd_satker 1 from K1 to K9" in summary.text()
 
 
 async def test_importing_a_satker_that_is_not_active_hides_it(database: Database, bring: Any) -> None:
@@ -262,7 +262,7 @@ async def test_codes_that_lost_their_zeros_are_warned_about(database: Database, 
 
     summary = await import_satkers(database, write(tmp_path / "satkers.csv", lines))
 
-    assert "warning: 1 codes have fewer than 6 digits, the first in line 4" in report(summary)
+    assert "warning: 1 codes have fewer than 6 digits, the first in line 4" in summary.text()
 
 
 async def test_the_report_adds_up() -> None:
@@ -270,7 +270,7 @@ async def test_the_report_adds_up() -> None:
     summary = Summary(read=5, inserted=1, updated=1, unchanged=1, merged=1)
     summary.reject(7, "the code is blank")
 
-    text = report(replace(summary, klpds=1))
+    text = replace(summary, klpds=1).text()
 
     assert "read 5, inserted 1, updated 1, unchanged 1, merged 1, rejected 1" in text
     assert "rejected 1, the code is blank: line 7" in text

@@ -102,6 +102,16 @@ def test_importing_a_bad_file_ends_with_one_line(
     assert re.fullmatch(rf"[^\n]*{reason}[^\n]*\n", err)
 
 
+def test_importing_lines_that_are_all_rejected_is_no_success(sqlite_url: str, tmp_path: Path) -> None:
+    """The report names them, and the exit status tells that nothing was done."""
+    process = importing(sqlite_url, write(tmp_path / "few.csv", [reduced("", "A"), reduced("", "B")]))
+    out, err = process.communicate(timeout=30)
+
+    assert 1 == process.returncode
+    assert "rejected 2, the code is blank: lines 2, 3" in out
+    assert "nothing was imported: every line was rejected\n" == err
+
+
 def test_importing_into_a_database_that_cannot_be_written_ends_with_one_line(
     sqlite_url: str, tmp_path: Path
 ) -> None:

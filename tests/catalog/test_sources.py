@@ -3,13 +3,16 @@
 import json
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from app.catalog.importer import import_satkers
 from app.catalog.sources import BadSource, Record, records
 from app.db import Database
+from openpyxl import Workbook
 
 from tests.catalog.files import names, reduced, satker, satkers, write
 
@@ -110,12 +113,64 @@ async def on_sqlite(sqlite_url: str) -> AsyncIterator[Database]:
     await database.dispose()
 
 
+def workbook(*rows: list[Any]) -> bytes:
+    """An .xlsx with these rows in its first sheet."""
+    book = Workbook()
+    assert book.active is not None
+    for row in rows:
+        book.active.append(row)
+    file = BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def zipped(name: str) -> bytes:
+    file = BytesIO()
+    with ZipFile(file, "w") as archive:
+        archive.writestr(name, "x" * 1000)
+    return file.getvalue()
+
+
+def test_a_workbook_is_read_like_csv(read: Read) -> None:
+    """Numbers lose their point, blank cells and rows are blank, a line is numbered as the sheet numbers it."""
+    head = ["KD_KLPD", "nama_klpd", "kd_satker", "kd_satker_str", "nama_satker", "tahun_aktif"]
+    content = workbook(
+        head,
+        ["K1", "SATU", 70101, "009101", " A, B ", "2013, 2014"],
+        [],
+        ["K1", "SATU", 70102.0, 9102, None, "{2013,2014}", None],
+        ["K1", "SATU", 3, "3", "C", "", "more"],
+    )
+
+    first, second, third = read(content)
+
+    assert (2, "70101", "009101", "A, B") == (
+        first.line,
+        *(first.values[name] for name in ("kd_satker", "kd_satker_str", "nama_satker")),
+    )
+    assert 'K1,SATU,70101,009101,"A, B","2013, 2014"' == first.text
+    assert (4, "70102", "9102", "") == (
+        second.line,
+        *(second.values[name] for name in ("kd_satker", "kd_satker_str", "nama_satker")),
+    )
+    assert (5, "7 fields instead of 6") == (third.line, third.fault)
+
+
 BAD_FILES = {
     "empty": (b"", "the file is empty"),
     "blank": (b" \n\n", "the file is empty"),
     "only a header": (HEAD.encode(), "holds no record"),
     "a web page": (b"<!DOCTYPE html><html>blocked</html>", "a web page"),
-    "a workbook": (b"PK\x03\x04\x14\x00", "a workbook"),
+    "a broken workbook": (b"PK\x03\x04\x14\x00", "no workbook"),
+    "a ZIP file of something else": (zipped("a.txt"), "no workbook"),
+    "an empty workbook": (workbook(), "the first sheet is empty"),
+    "a workbook with a header alone": (workbook(HEAD.strip().split(",")), "holds no record"),
+    "a workbook with other columns": (workbook(["kode", "nama"], [1, "A"]), "wrong columns"),
+    "a workbook cut off": (
+        workbook(HEAD.strip().split(","), ["K1", "SATU", "1", "A", 1])[:-200],
+        "no workbook",
+    ),
+    "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old or encrypted workbook"),
     "not UTF-8": (HEAD.encode() + "K1,SATU,1,CAF\u00c9,1\n".encode("latin-1"), "not UTF-8"),
     "UTF-16": (HEAD.encode("utf-16"), "not UTF-8"),
     "wrong columns": (b"kode,nama\n1,A\n", "wrong columns: kd_klpd, nama_klpd, nama_satker"),

@@ -288,6 +288,7 @@ async def test_what_the_history_says(service: Service, tmp_path: Path) -> None:
         ("", "the file is empty"),
         ("<html>blocked</html>", "web page"),
         ("pp_id,satker_code\n", "company_id not found"),
+        ("pp_id,company_id,kd_satker\n", "holds no record"),
         ("pp_id,company_id\n", "kd_satker or satker_code not found"),
         ("pp_id,company_id,company_id,kd_satker\n", "named twice"),
     ],

@@ -13,12 +13,13 @@ UV ?= uv
 RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
 BENCH := build/bench/stamp
+SHIP := $(VENV)/ship.stamp
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	--quiet pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check crash soak fuzz bench lock
+.PHONY: help install run test check crash soak fuzz grow bench ship sbom lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +41,9 @@ soak: $(DEV) ## ten minutes of random calls, kills and faults, then every promis
 fuzz: $(DEV) ## send 20,000 made-up requests and hold every answer to the published document
 	@$(PY) -m tests.fuzz --cases 20000
 
+grow: $(DEV) ## replicas, failover and PgBouncer at length: needs haproxy and pgbouncer
+	@GROW=full $(PY) -m pytest tests/grow
+
 bench: $(DEV) $(BENCH) ## compare with others and with the targets: minutes; LONG=1 for growth and memory, too
 	@$(PY) -m bench $(if $(LONG),--long)
 
@@ -55,10 +59,22 @@ check: $(DEV) ## hold the code to its rules: format, lint, types, imports, schem
 		|| { echo 'Out of date. To renew it: $(PY) -m app.published.problems > openapi/problems.md' >&2; exit 1; }
 	$(PY) -m tests.published.breaking
 
+ship: $(SHIP) sbom ## lint the Dockerfile; hold compose.yaml and k8s/ to their schemas; the bill of materials
+	$(VENV)/bin/hadolint Dockerfile
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+	$(VENV)/bin/kubernetes-validate --strict --kubernetes-version 1.33 deploy/k8s/*.yaml
+
+sbom: $(SHIP) ## write what the image is made of to build/sbom.json (CycloneDX)
+	@mkdir -p build
+	@PYTHONWARNINGS=ignore $(VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible \
+		--output-file build/sbom.json requirements/run.txt
+
 lock: ## renew requirements/*.txt from pyproject.toml (needs uv)
 	$(COMPILE) --output-file requirements/run.txt
 	$(COMPILE) --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
 	$(subst pyproject.toml,bench/requirements.in,$(COMPILE)) --output-file bench/requirements.txt
+	$(subst pyproject.toml,deploy/requirements.in,$(COMPILE)) --constraints requirements/dev.txt \
+		--output-file deploy/requirements.txt
 
 $(PY):
 	@"$(PYTHON)" -c '$(SUITS)' 2>/dev/null || \
@@ -73,6 +89,10 @@ $(RUN): requirements/run.txt | $(PY)
 $(DEV): requirements/dev.txt | $(PY)
 	@$(INSTALL) $<
 	@touch $(RUN) $@
+
+$(SHIP): deploy/requirements.txt $(DEV)
+	@$(INSTALL) $<
+	@touch $@
 
 $(BENCH): bench/setup.sh bench/requirements.txt $(wildcard bench/contenders/*.js*) | $(PY)
 	@bench/setup.sh $(PY)

@@ -1,5 +1,6 @@
 """Real parts for the tests: SQLite and PostgreSQL alike, and a sandbox mbizmarket over the wire's own interface."""
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.canary import (  # noqa: F401 - its hooks and its fixture
     pytest_terminal_summary,
     pytest_testnodedown,
 )
+from tests.pgbouncer import PgBouncer
 from tests.postgres import Postgres
 from tests.service import Service, running
 
@@ -28,8 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "worlds" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("worlds"))
-        elif "browser" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("browser"))
+        for folder in ("browser", "grow"):
+            if folder in item.path.parts:
+                item.add_marker(pytest.mark.xdist_group(folder))
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +46,12 @@ def postgres() -> Iterator[Postgres]:
     with Postgres() as server:
         server.create_database("template_satker")
         migrate_database(server.url("template_satker"))
-        yield server
+        if not os.environ.get("THROUGH_PGBOUNCER"):
+            yield server
+            return
+        with PgBouncer(server) as bouncer:
+            server.url = bouncer.url  # type: ignore[method-assign]
+            yield server
 
 
 @pytest.fixture(scope="session")

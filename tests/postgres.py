@@ -70,14 +70,14 @@ class Postgres:
     def __init__(self, *, tcp: bool = False, settings: Mapping[str, str] | None = None) -> None:
         self.port = _free_port() if tcp else 5432  # without TCP it only names the socket
         self._settings = SETTINGS | {"listen_addresses": "127.0.0.1" if tcp else ""} | dict(settings or {})
-        self._user = _user()
+        self.user = _user()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=TEMPORARY))
         try:
-            if self._user:
-                os.chown(self.folder, self._user["user"], self._user["group"])
+            if self.user:
+                os.chown(self.folder, self.user["user"], self.user["group"])
             self.run("initdb", *INITDB, f"--pgdata={self.data}")
             self.start()
         except BaseException:
@@ -139,7 +139,7 @@ class Postgres:
             check=False,
             cwd=self.folder,
             env=ENVIRONMENT,
-            **self._user,
+            **self.user,
         )
         if done.returncode:
             raise PostgresFailed(done.stderr)
@@ -193,7 +193,7 @@ class Postgres:
                 start_new_session=True,
                 cwd=self.folder,
                 env=ENVIRONMENT,
-                **self._user,
+                **self.user,
             )
 
     def _is_ready(self) -> bool:

@@ -19,7 +19,7 @@ REGISTRIES = re.compile(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["run.txt", "dev.txt"])
+@pytest.mark.parametrize("name", ["run.txt", "dev.txt", "../deploy/requirements.txt"])
 def test_requirements_are_pinned(name: str) -> None:
     """Each names one version and the hashes of its files; pip then takes nothing else."""
     text = (ROOT / "requirements" / name).read_text()

@@ -19,8 +19,8 @@ class Standby(Postgres):
     def __enter__(self) -> "Standby":
         self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=TEMPORARY))
         try:
-            if self._user:
-                os.chown(self.folder, self._user["user"], self._user["group"])
+            if self.user:
+                os.chown(self.folder, self.user["user"], self.user["group"])
             source = (
                 f"--host={self._primary.folder}",
                 f"--port={self._primary.port}",

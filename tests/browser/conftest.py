@@ -3,7 +3,7 @@
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,16 @@ FLAGS = [
 PATIENCE = 15_000  # milliseconds for what should be there at once: the machine may be busy
 
 numbers = itertools.count(1)
+failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[failed] = report.failed
+    return report
 
 
 @pytest.fixture(scope="package")
@@ -71,13 +81,16 @@ def new_person(demo: Demo) -> Callable[..., Person]:
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
+def context(browser: Browser, artifacts: Path, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
     """A browser that has visited nothing. What goes wrong in the portal's own scripts fails the test."""
     context = browser.new_context(locale="id-ID", timezone_id="Asia/Jakarta")
     context.set_default_timeout(PATIENCE)
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))
     yield context
+    if request.node.stash.get(failed, False):
+        for number, page in enumerate(context.pages):
+            page.screenshot(path=artifacts / f"FAILED-{request.node.name}-{number}.png")
     context.close()
     assert [] == errors
 

@@ -29,6 +29,7 @@ class Demo:
     portal: str
     http: httpx.Client
     unused: list[dict[str, Any]] = field(default_factory=list)
+    long_named: dict[str, Any] = field(default_factory=dict)
 
     def next_satker(self) -> dict[str, Any]:
         return self.unused.pop()
@@ -146,6 +147,8 @@ def running(folder: Path) -> Iterator[Demo]:
             _await(process, demo)
             _import_more(folder, settings)
             demo.unused = _catalog(demo)
+            demo.long_named = max(demo.unused, key=lambda one: len(one["name"]))
+            demo.unused.remove(demo.long_named)
             yield demo
     finally:
         process.send_signal(signal.SIGTERM)
@@ -177,6 +180,8 @@ def _import_more(folder: Path, settings: dict[str, str]) -> None:
     lines = [
         f"{n},9{n},KANTOR PELAYANAN {n},A1,BADAN PERCOBAAN,LEMBAGA,Aktif,2026" for n in range(80100, 80190)
     ]
+    long = "BALAI BESAR PENGEMBANGAN PENJAMINAN MUTU DAN PERTANGGUNGJAWABAN ".ljust(164, "X")
+    lines.append(f"80190,980190,{long},A1,BADAN PERCOBAAN,LEMBAGA,Aktif,2026")
     file = folder / "more.csv"
     file.write_text("\n".join([head, *lines]))
     subprocess.run(

@@ -14,12 +14,12 @@ RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
 BENCH := build/bench/stamp
 SHIP := $(VENV)/ship.stamp
+CLIENTS := $(VENV)/clients
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
-COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	--quiet pyproject.toml
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check crash soak fuzz grow bench ship sbom lock
+.PHONY: help install run test check crash soak fuzz grow bench clients lint ship sbom lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,15 @@ grow: $(DEV) ## replicas, failover and PgBouncer at length: needs haproxy and pg
 bench: $(DEV) $(BENCH) ## compare with others and with the targets: minutes; LONG=1 for growth and memory, too
 	@$(PY) -m bench $(if $(LONG),--long)
 
+clients: $(DEV) ## set up the generators of clients that the tests try (needs node and npm)
+	@npm ci --silent --prefix tests/clients
+	@"$(PYTHON)" -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement tests/clients/requirements.txt
+
+lint: ## lint the published documents (after make clients)
+	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npm run --silent --prefix tests/clients lint
+
 check: $(DEV) ## hold the code to its rules: format, lint, types, imports, schema, published documents
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
@@ -70,11 +79,11 @@ sbom: $(SHIP) ## write what the image is made of to build/sbom.json (CycloneDX)
 		--output-file build/sbom.json requirements/run.txt
 
 lock: ## renew requirements/*.txt from pyproject.toml (needs uv)
-	$(COMPILE) --output-file requirements/run.txt
-	$(COMPILE) --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
-	$(subst pyproject.toml,bench/requirements.in,$(COMPILE)) --output-file bench/requirements.txt
-	$(subst pyproject.toml,deploy/requirements.in,$(COMPILE)) --constraints requirements/dev.txt \
-		--output-file deploy/requirements.txt
+	$(COMPILE) pyproject.toml --output-file requirements/run.txt
+	$(COMPILE) pyproject.toml --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
+	$(COMPILE) tests/clients/requirements.in --output-file tests/clients/requirements.txt
+	$(COMPILE) bench/requirements.in --output-file bench/requirements.txt
+	$(COMPILE) deploy/requirements.in --constraints requirements/dev.txt --output-file deploy/requirements.txt
 
 $(PY):
 	@"$(PYTHON)" -c '$(SUITS)' 2>/dev/null || \

@@ -70,6 +70,10 @@ class Shared(Storage):
     async def aclose(self) -> None:
         await self._pool.aclose()
 
+    async def is_there(self) -> bool:
+        """Whether what is shared answers now."""
+        return bool(await self._ask_shared("check"))
+
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         count: int | None = await self._ask_shared("incr", key, expiry, amount)
         if count is None:

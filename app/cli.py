@@ -15,6 +15,7 @@ from app.catalog.report import Imported
 from app.catalog.sources import BadSource
 from app.db import Database, DatabaseUnavailable
 from app.settings import DatabaseSettings, Settings, load
+from app.startup import MigrationFailed, await_database, migrate_database, reason
 
 cli = typer.Typer(
     name="python -m app", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -29,13 +30,17 @@ def main() -> None:
     try:
         cli()
     except DatabaseUnavailable as error:
-        fail(f"database: {getattr(error.__cause__, 'orig', None) or error.__cause__ or error}")
+        fail(f"database: {reason(error)}")
     except OSError as error:
         fail(str(error))
 
 
-def fail(line: str, status: int = 1) -> NoReturn:
+def warn(line: str) -> None:
     sys.stderr.write(" ".join(line.split()) + "\n")
+
+
+def fail(line: str, status: int = 1) -> NoReturn:
+    warn(line)
     raise SystemExit(status)
 
 
@@ -79,6 +84,8 @@ def serve(
 
     settings = load(Settings)
     try:
+        serving.check(host, port, workers, settings)
+        await_database(settings.database_url, warn)
         serving.serve(host, port, workers, settings, settle=not no_settle)
     except serving.Unsafe as error:
         fail(str(error), 2)
@@ -89,18 +96,13 @@ def serve(
 @cli.command()
 def migrate() -> None:
     """Bring the database to this version's schema."""
-    migrate_database(load(DatabaseSettings).database_url)
+    url = load(DatabaseSettings).database_url
+    await_database(url, warn)
+    try:
+        migrate_database(url)
+    except MigrationFailed as error:
+        fail(f"migrate: {error}; the database is as it was")
     say("the schema is up to date")
-
-
-def migrate_database(url: str) -> None:
-    from alembic import command  # costs 120 ms: here alone
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
-    config.attributes["url"] = url
-    command.upgrade(config, "head")
 
 
 @cli.command()
@@ -223,17 +225,9 @@ def token(
     development_only(settings, "the token command")
     if settings.bela_jwt_algorithm != "HS256":
         fail("BELA_JWT_ALGORITHM: only with HS256 can this service sign a token", 2)
-    claims: dict[str, Any] = {
-        "sub": sub,
-        "email": email,
-        "email_verified": email_verified if email else None,
-        "role": role,
-        "name": name,
-        "preferred_username": username,
-        "phone": phone,
-        "lpse_id": lpse_id,
-        "scope": scope,
-    }
+    claims: dict[str, Any] = {"sub": sub, "role": role, "name": name, "preferred_username": username}
+    claims |= {"email": email, "email_verified": email_verified if email else None}
+    claims |= {"phone": phone, "lpse_id": lpse_id, "scope": scope}
     present = {claim: value for claim, value in claims.items() if value is not None}
     say(sign_token(settings, present, hours=hours))
 
@@ -277,6 +271,18 @@ def forget(sub: SUB) -> None:
     except privacy.RegistrationOpen:
         fail("a registration of this PP is open: run `settle`, or have it resolved, then try again")
     say(done.text())
+
+
+@cli.command()
+def doctor() -> None:
+    """Whether settings, database, migrations, the portal's keys and mbizmarket are as serving needs them."""
+    import structlog
+
+    from app import doctor as examination
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # its own lines say it all
+    if not asyncio.run(examination.run(load(Settings), say)):
+        raise SystemExit(1)
 
 
 @cli.command()

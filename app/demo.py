@@ -18,11 +18,12 @@ import uvicorn
 from app import portal
 from app.auth import sign_token
 from app.catalog.importer import import_satkers
-from app.cli import fail, migrate_database, say
+from app.cli import fail, say
 from app.db import Database
 from app.mbiz.sandbox import SAMPLE_ACCOUNTS, SANDBOX_WARNING, create_sandbox
 from app.serving import bind
 from app.settings import Settings, load
+from app.startup import migrate_database
 
 SAMPLE_CATALOG = Path(__file__).parent / "catalog" / "sample.csv"
 DEMO_PP = {

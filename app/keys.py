@@ -52,6 +52,9 @@ class Jwks:
         self._one_at_a_time = asyncio.Lock()
         self.version = 0
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     async def aclose(self) -> None:
         await self._client.aclose()
 

@@ -62,12 +62,22 @@ class Unsafe(Exception):
     """Settings that do not go together with how the service is started; the message is one line."""
 
 
-def serve(host: str, port: int, workers: int, settings: Settings, *, settle: bool) -> None:
-    """Serves until SIGTERM or Ctrl-C; running requests may end within one deadline. Raises OSError: port in use."""
+def check(host: str, port: int, workers: int, settings: Settings) -> None:
+    """Raises Unsafe, and OSError: the port is in use."""
     if workers > 1 and not settings.development and settings.rate_limit_storage.startswith("memory:"):
         raise Unsafe("RATE_LIMIT_STORAGE: several workers need a redis:// that they share")
     bind(host, port).close()
-    _check_metrics_port(host, port, settings.metrics_port)
+    if settings.metrics_port == port:
+        raise Unsafe("METRICS_PORT: is the port of the API itself")
+    if settings.metrics_port is not None:
+        try:
+            bind(host, settings.metrics_port).close()
+        except OSError as error:
+            raise Unsafe(f"METRICS_PORT: {settings.metrics_port} on {host}: {error.strerror}") from None
+
+
+def serve(host: str, port: int, workers: int, settings: Settings, *, settle: bool) -> None:
+    """Serves until SIGTERM or Ctrl-C; running requests may end within one deadline."""
     os.environ[METRICS_HOST] = host
     with _shared_folder() if workers > 1 else nullcontext():
         uvicorn.run(
@@ -84,16 +94,6 @@ def serve(host: str, port: int, workers: int, settings: Settings, *, settle: boo
             server_header=False,
             timeout_graceful_shutdown=int(settings.mbiz_deadline_seconds) + 2,
         )
-
-
-def _check_metrics_port(host: str, port: int, metrics_port: int | None) -> None:
-    if metrics_port == port:
-        raise Unsafe("METRICS_PORT: is the port of the API itself")
-    if metrics_port is not None:
-        try:
-            bind(host, metrics_port).close()
-        except OSError as error:
-            raise Unsafe(f"METRICS_PORT: {metrics_port} on {host}: {error.strerror}") from None
 
 
 @contextmanager

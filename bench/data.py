@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import md5
 
-from app.cli import migrate_database
+from app.startup import migrate_database
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jose import jws

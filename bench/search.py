@@ -17,9 +17,9 @@ from typing import Any
 
 from app.catalog import store
 from app.catalog.text import CODES, search_text
-from app.cli import migrate_database
 from app.db import Database
 from app.models import Klpd
+from app.startup import migrate_database
 from sqlalchemy import event, insert, text
 from tests.postgres import Postgres
 

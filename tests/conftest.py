@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from app.catalog.text import search_text
-from app.cli import migrate_database
 from app.db import Database
 from app.models import CatalogSatker, Klpd
+from app.startup import migrate_database
 from sqlalchemy import insert
 
 from tests.canary import (  # noqa: F401 - its hooks and its fixture

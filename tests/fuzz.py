@@ -22,8 +22,8 @@ from typing import Any
 import httpx
 import schemathesis
 import structlog
-from app.cli import migrate_database
 from app.main import document
+from app.startup import migrate_database
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from app.cli import migrate_database
 from app.main import create_app, document
 from app.problems import Problem, preferred_language
+from app.startup import migrate_database
 
 from tests.canary import PASSWORD
 from tests.described import Described

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import httpx
-from app.cli import migrate_database
 from app.db import AnyRow, Database
 from app.models import Attempt, CatalogSatker, Klpd
+from app.startup import migrate_database
 from sqlalchemy import insert, select
 
 from tests import described

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from app.cli import migrate_database
+from app.startup import migrate_database
 
 from tests.conftest import fill_catalog
 from tests.crash.processes import wait_until

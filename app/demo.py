@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -19,11 +20,11 @@ from app import portal
 from app.auth import sign_token
 from app.catalog.importer import import_satkers
 from app.cli import fail, say
-from app.db import Database
+from app.db import Database, DatabaseUnavailable
 from app.mbiz.sandbox import SAMPLE_ACCOUNTS, SANDBOX_WARNING, create_sandbox
 from app.serving import bind
 from app.settings import Settings, load
-from app.startup import migrate_database
+from app.startup import MigrationFailed, migrate_database, reason
 
 SAMPLE_CATALOG = Path(__file__).parent / "catalog" / "sample.csv"
 DEMO_PP = {
@@ -53,8 +54,7 @@ def run(folder: Path, port: int, sandbox_port: int, portal_port: int) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ.update(_environment(folder, sandbox_port, portal_port))
     settings = load(Settings)
-    migrate_database(settings.database_url)
-    asyncio.run(_fill_catalog(settings))
+    _prepare(settings)
     sandbox = ["sandbox", "--port", str(sandbox_port), "--database", str(folder / "mbizmarket.db")]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that no child is left behind
     children = [_start(*sandbox), _start("serve", "--port", str(port))]
@@ -75,12 +75,15 @@ def serve_sandbox(settings: Settings, port: int, database: Path) -> None:
     """The sandbox alone, on loopback, until Ctrl-C."""
     _check_port(port)
     say(SANDBOX_WARNING)
-    app = create_sandbox(
-        database,
-        client_id=settings.mbiz_client_id,
-        client_secret=",".join(secret.get_secret_value() for secret in settings.mbiz_client_secret),
-        public_url=f"http://127.0.0.1:{port}",
-    )
+    try:
+        app = create_sandbox(
+            database,
+            client_id=settings.mbiz_client_id,
+            client_secret=",".join(secret.get_secret_value() for secret in settings.mbiz_client_secret),
+            public_url=f"http://127.0.0.1:{port}",
+        )
+    except sqlite3.Error as error:
+        fail(f"{database}: {error}")
     uvicorn.run(
         app, host="127.0.0.1", port=port, log_level="warning", lifespan="off", timeout_graceful_shutdown=1
     )
@@ -88,11 +91,7 @@ def serve_sandbox(settings: Settings, port: int, database: Path) -> None:
 
 def _environment(folder: Path, sandbox_port: int, portal_port: int) -> dict[str, str]:
     """Settings of the demo; its secrets are made once and kept in the folder, so that tokens outlive a restart."""
-    kept = folder / "secrets"
-    if not kept.exists():
-        kept.touch(mode=0o600)
-        kept.write_text("\n".join(secrets.token_urlsafe(48) for _ in range(3)))
-    app_secret, jwt_key, client_secret = kept.read_text().split()
+    app_secret, jwt_key, client_secret = _secrets(folder / "secrets")
     return {
         "APP_ENV": "development",
         "APP_SECRET": app_secret,
@@ -109,6 +108,18 @@ def _environment(folder: Path, sandbox_port: int, portal_port: int) -> dict[str,
     }
 
 
+def _secrets(kept: Path) -> list[str]:
+    if not kept.exists():
+        new = kept.with_suffix(".new")  # never half of them under the name that counts
+        new.touch(mode=0o600)
+        new.write_text("\n".join(secrets.token_urlsafe(48) for _ in range(3)))
+        new.replace(kept)
+    found = kept.read_text(errors="replace").split()
+    if len(found) != 3:
+        fail(f"{kept}: three secrets belong in it; without the file, new ones are made")
+    return found
+
+
 def _database_url(folder: Path) -> str:
     """The demo's own; another only where it is said to be for development: the sample catalog goes into it."""
     named = os.environ.get("DATABASE_URL") if os.environ.get("APP_ENV") == "development" else None
@@ -120,6 +131,18 @@ def _check_port(port: int) -> None:
         bind("127.0.0.1", port).close()
     except OSError as error:
         fail(f"port {port}: {error.strerror}")
+
+
+def _prepare(settings: Settings) -> None:
+    """Schema and sample catalog; a file that is no database is named."""
+    name = settings.database_url.partition(":///")[2] or "database"
+    try:
+        migrate_database(settings.database_url)
+        asyncio.run(_fill_catalog(settings))
+    except DatabaseUnavailable as error:
+        fail(f"{name}: {reason(error)}")
+    except MigrationFailed as error:
+        fail(f"{name}: {error}")
 
 
 async def _fill_catalog(settings: Settings) -> None:

@@ -57,6 +57,7 @@ def migrate_database(url: str, folder: Path = Path(__file__).parent.parent / "mi
     """All of it or nothing. Raises MigrationFailed and DatabaseUnavailable."""
     from alembic import command  # costs 120 ms: here alone
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(folder))
@@ -65,3 +66,5 @@ def migrate_database(url: str, folder: Path = Path(__file__).parent.parent / "mi
         command.upgrade(config, "head")
     except DBAPIError as error:
         raise MigrationFailed(str(error.orig)) from error
+    except CommandError as error:  # a schema of a later version
+        raise MigrationFailed(str(error)) from error

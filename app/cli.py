@@ -29,7 +29,7 @@ def main() -> None:
     """Runs a command; what an operator can mend is one line and exit status 1, a bad setting one line and 2."""
     try:
         cli()
-    except DatabaseUnavailable as error:
+    except (DatabaseUnavailable, ProgrammingError) as error:
         fail(f"database: {reason(error)}")
     except OSError as error:
         fail(str(error))
@@ -64,10 +64,7 @@ def on_database(run: Callable[[Database], Awaitable[T]]) -> T:
         finally:
             await database.dispose()
 
-    try:
-        return asyncio.run(whole())
-    except ProgrammingError:  # PostgreSQL's way of saying that a table or a column is not there
-        fail("database: its schema is not this version's; run `python -m app migrate`")
+    return asyncio.run(whole())
 
 
 @cli.command()

@@ -1,12 +1,13 @@
 """Before serving: a database that may not be there yet, and its schema."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from app.db import Database, DatabaseUnavailable
 
@@ -14,10 +15,16 @@ PATIENCE = 60.0  # seconds that a start waits for its database: what starts both
 PAUSE = 2.0
 
 
-def reason(error: DatabaseUnavailable) -> str:
+# How SQLite and PostgreSQL say that a table or a column is not there.
+_NO_SUCH = re.compile("no such (table|column)|(relation|column) .* does not exist")
+
+
+def reason(error: DatabaseUnavailable | ProgrammingError) -> str:
     """What the database, or the way to it, had to say."""
-    cause = error.__cause__
+    cause = error.__cause__ if isinstance(error, DatabaseUnavailable) else error
     said = str(getattr(cause, "orig", None) or cause or error)
+    if _NO_SUCH.search(said):
+        return "its schema is not this version's; run `python -m app migrate`"
     return said or type(cause or error).__name__  # a timeout says nothing
 
 

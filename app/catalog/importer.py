@@ -120,15 +120,18 @@ def _rejecting(summary: Summary, source: Path, path: Path | None) -> Iterator[Re
         file = path.open("w", encoding="utf-8", newline="", errors="backslashreplace")
     except OSError as error:
         raise BadSource(f"{path}: {error.strerror}") from None
-    with file:
-        writer = csv.writer(file)
-        writer.writerow(("line", "reason", "original"))
+    writer = csv.writer(file)
 
-        def reject(line: int, reason: str, text: str) -> None:
-            summary.reject(line, reason)
-            writer.writerow((line, reason, text))
+    def reject(line: int, reason: str, text: str) -> None:
+        summary.reject(line, reason)
+        writer.writerow((line, reason, text))
 
-        yield reject
+    try:
+        with file:
+            writer.writerow(("line", "reason", "original"))
+            yield reject
+    except OSError as error:
+        raise BadSource(f"{path}: {error.strerror}") from None
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

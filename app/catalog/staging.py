@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
-from app.catalog.sources import Record
+from app.catalog.sources import BadSource, Record
 from app.catalog.text import is_clean
 
 LONGEST_NAME = 300  # the longest of LKPP's is 164; an index row of PostgreSQL has its limit too
@@ -107,9 +107,7 @@ class Staging:
     """One file's lines. `klpds` holds every K/L/P/D in it: code to (all names, the last one last; kind)."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect(
-            ""
-        )  # a temporary file that nobody else sees and that goes with the connection
+        self._db = sqlite3.connect("")  # a temporary file that nobody else sees; it goes with the connection
         self._db.executescript(_SCHEMA)
         self.klpds: dict[str, tuple[dict[str, None], str | None]] = {}
         self.short_codes = 0
@@ -125,13 +123,16 @@ class Staging:
         return 0 < self.short_codes < self._six_digits
 
     def load(self, records: Iterable[Record]) -> None:
-        """Takes in lines that are free of faults and sorts them into entries."""
+        """Takes in lines that are free of faults and sorts them into entries. Raises BadSource."""
         rows = (self._row(record) for record in records)
-        self._db.executemany("INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        (kinds,) = self._db.execute("SELECT count(DISTINCT substr(key, 1, 2)) FROM line").fetchone()
-        if kinds == 2:
-            self._db.executescript(_JOIN_BY_CODE)
-        self._db.executescript(_GROUP)
+        try:
+            self._db.executemany("INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            (kinds,) = self._db.execute("SELECT count(DISTINCT substr(key, 1, 2)) FROM line").fetchone()
+            if kinds == 2:
+                self._db.executescript(_JOIN_BY_CODE)
+            self._db.executescript(_GROUP)
+        except sqlite3.OperationalError as error:
+            raise BadSource(f"the temporary file: {error}") from None
 
     def _row(
         self, record: Record

@@ -112,6 +112,28 @@ def test_importing_lines_that_are_all_rejected_is_no_success(sqlite_url: str, tm
     assert "nothing was imported: every line was rejected\n" == err
 
 
+def test_importing_into_a_database_without_tables_tells_how_to_make_them(tmp_path: Path) -> None:
+    """It is the first thing that somebody new meets."""
+    url = f"sqlite+aiosqlite:///{tmp_path}/new.db"
+
+    process = importing(url, write(tmp_path / "few.csv", [reduced("1", "A")]))
+    out, err = process.communicate(timeout=30)
+
+    assert (1, "") == (process.returncode, out)
+    assert "database: its schema is not this version's; run `python -m app migrate`\n" == err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_rejects_that_find_no_room_end_with_one_line(sqlite_url: str, tmp_path: Path) -> None:
+    """It names the file."""
+    lines = [reduced("1", "A"), *(reduced("", "B") for _ in range(1000))]
+
+    process = importing(sqlite_url, write(tmp_path / "few.csv", lines), "--rejects", "/dev/full")
+    out, err = process.communicate(timeout=30)
+
+    assert (1, "", "/dev/full: No space left on device\n") == (process.returncode, out, err)
+
+
 def test_importing_into_a_database_that_cannot_be_written_ends_with_one_line(
     sqlite_url: str, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from app.models import CatalogSatker, Klpd
 from app.startup import migrate_database
 from sqlalchemy import insert
 
+from tests import workers
 from tests.canary import (  # noqa: F401 - its hooks and its fixture
     _folders_of_the_run,
     pytest_runtest_logreport,
@@ -24,15 +25,8 @@ from tests.postgres import Postgres
 from tests.service import Service, running
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares costly processes runs on one worker, one after the other; all other tests wherever there is room."""
-    for item in items:
-        if "worlds" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("worlds"))
-        for folder in ("browser", "grow"):
-            if folder in item.path.parts:
-                item.add_marker(pytest.mark.xdist_group(folder))
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(workers, "tests.workers")
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,12 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.crash.world import SEED, TALLY, System, World, Worlds, world_on
+from tests.workers import told
 
 
 @pytest.fixture(scope="session")
@@ -26,20 +25,4 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
         yield world
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """One of several processes hands over what it saw; by their group all these tests are on one worker."""
-    if TALLY.checks and hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["tally"] = asdict(TALLY) | {"answers": dict(TALLY.answers)}
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    for name, value in getattr(node, "workeroutput", {}).get("tally", {}).items():
-        setattr(TALLY, name, value)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if TALLY.checks:
-        terminalreporter.section(f"crashes and faults, CRASH_SEED={SEED}")
-        for line in TALLY.lines():
-            terminalreporter.line(line)
+told[f"crashes and faults, CRASH_SEED={SEED}"] = lambda: TALLY.lines() if TALLY.checks else []

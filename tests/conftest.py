@@ -117,24 +117,23 @@ async def shared_service(
 
 async def fill_catalog(database: Database) -> list[str]:
     """Three K/L/P/D with four satkers each, written as the importer writes them."""
-    ids: list[str] = []
+    klpds, satkers = [], []
+    for code, name in (("K1", "KEMENTERIAN SATU"), ("L2", "LEMBAGA DUA"), ("D3", "KABUPATEN TIGA")):
+        klpds.append({"code": code, "name": name, "kind": None, "search": search_text([name], [code])})
+        for number in range(4):
+            place = len(satkers)
+            codes = {"code": f"0{place + 1:05}", "kd_satker": str(1001 + place)}
+            satker = f"Satker {name.title()} {number}"
+            search = search_text([satker], codes.values())
+            more = {
+                "id": f"{place:032x}",
+                "klpd_code": code,
+                "name": satker,
+                "active": True,
+                "search": search,
+            }
+            satkers.append({**more, **codes})
     async with database.begin() as tx:
-        for code, name in (("K1", "KEMENTERIAN SATU"), ("L2", "LEMBAGA DUA"), ("D3", "KABUPATEN TIGA")):
-            await tx.execute(
-                insert(Klpd).values(code=code, name=name, kind=None, search=search_text([name], [code]))
-            )
-            for number in range(4):
-                ids.append(f"{len(ids):032x}")
-                codes = {"code": f"0{len(ids):05}", "kd_satker": str(1000 + len(ids))}
-                satker = f"Satker {name.title()} {number}"
-                await tx.execute(
-                    insert(CatalogSatker).values(
-                        id=ids[-1],
-                        klpd_code=code,
-                        name=satker,
-                        active=True,
-                        search=search_text([satker], codes.values()),
-                        **codes,
-                    )
-                )
-    return ids
+        await tx.execute(insert(Klpd), klpds)
+        await tx.execute(insert(CatalogSatker), satkers)
+    return [str(satker["id"]) for satker in satkers]

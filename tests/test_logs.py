@@ -5,7 +5,6 @@ import os
 import pty
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 import structlog
 from app import logs
 
+from tests.crash.processes import free_port
 from tests.service import KEY, bearer
 
 CANARY = "kanari-7d21b4"
@@ -27,12 +27,6 @@ SECRETS = {
     "BELA_JWT_KEY": KEY,
 }
 EMAIL = f"{CANARY}@satker.example"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(database_url: str) -> dict[str, str]:

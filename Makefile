@@ -29,8 +29,8 @@ install: $(DEV) ## set up .venv with everything for development
 run: $(RUN) ## start the demo: sandbox mbizmarket, service, sample catalog and a token
 	@$(PY) -m app demo
 
-test: $(DEV) ## run all tests, on SQLite and on PostgreSQL, on as many cores as there are, up to four
-	@$(PY) -m pytest --numprocesses auto --maxprocesses 4
+test: $(DEV) ## run all tests, on SQLite and on PostgreSQL
+	@$(PY) -m pytest
 
 crash: $(DEV) ## the whole crash matrix: kills and faults at every step, on both databases
 	@CRASH=full $(PY) -m pytest tests/crash

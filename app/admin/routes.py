@@ -1,6 +1,6 @@
 """What operators see and mend. The edge lets in whoever has the scope, whatever the role; to others it is not there."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Path, Query
@@ -169,7 +169,7 @@ def _attempt_place(cursor: str | None) -> tuple[str, str, str] | None:
         return None
     state, at, attempt_id = place
     try:
-        if datetime.fromisoformat(at).tzinfo is None:
+        if datetime.fromisoformat(at).utcoffset() != timedelta(0):  # as we write them
             raise ValueError
     except ValueError:
         raise invalid_field("cursor") from None

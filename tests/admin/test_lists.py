@@ -117,6 +117,7 @@ async def test_an_overdue_registration(service: Service) -> None:
         ("attempts", {"cursor": "nonsense"}, "cursor"),
         ("attempts", {"cursor": "WyJtYXBwZWQiLCJ5ZXN0ZXJkYXkiLCJhIl0"}, "cursor"),
         ("attempts", {"cursor": "WyJtYXBwZWQiLCIyMDI2LTAxLTAxIiwiYSJd"}, "cursor"),
+        ("attempts", {"cursor": "WyJtYXBwZWQiLCIwMDAxLTAxLTAxVDAwOjAwOjAwKzIzOjU5IiwiYSJd"}, "cursor"),
         ("attempts", {"state": "lost"}, "state"),
         ("attempts", {"limit": 0}, "limit"),
     ],

@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.deps import Address, Linking, Pp, SatkerId, Upstream, context_of, pejabat_of, v1_router
 from app.fields import Email
-from app.mapping import accounts, ending, entry, linking
+from app.mapping import accounts, ending, entry, linking, standing
 from app.mapping.lookup import Found
 from app.mapping.registering import Registering
 from app.mapping.schemas import (
@@ -270,10 +270,17 @@ async def _answer(context: Linking, pp: Pp, satker_id: str, status: int) -> Resp
     mapping = _mapping(await context.lookup.get(pp.pp_id, satker_id))
     if mapping.status == "mapped" and status == 202:  # another request has finished it meanwhile
         status = 200
-    headers = {"Location": f"/v1/satkers/{satker_id}/mapping", "Retry-After": str(LINK_RETRY)}
+    headers = None
+    if status == 202:
+        wait = await _wait(context, pp, satker_id)
+        headers = {"Location": f"/v1/satkers/{satker_id}/mapping", "Retry-After": str(wait)}
     return Response(
-        mapping.model_dump_json(),
-        status_code=status,
-        media_type="application/json",
-        headers=headers if status == 202 else None,
+        mapping.model_dump_json(), status_code=status, media_type="application/json", headers=headers
     )
+
+
+async def _wait(context: Linking, pp: Pp, satker_id: str) -> int:
+    """The seconds that `entry` would say."""
+    async with context.database.reading() as db:
+        live = (await standing.read(db, pp.pp_id, satker_id)).live
+    return live.wait if live else LINK_RETRY

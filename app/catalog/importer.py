@@ -40,7 +40,7 @@ _UPDATE = (
     .values({column: bindparam(f"new_{column}") for column in _COLUMNS})
 )
 _SHOWN = (
-    select(CatalogSatker.id)
+    select(CatalogSatker.id, CatalogSatker.klpd_code, CatalogSatker.code, CatalogSatker.kd_satker)
     .where(
         CatalogSatker.klpd_code == bindparam("klpd"),
         CatalogSatker.active,
@@ -82,7 +82,7 @@ async def import_satkers(
     """
     summary = Summary(dry_run=dry_run)
     with _rejecting(summary, path, rejects) as reject, closing(Staging()) as staging:
-        staging.load(_sound(records(path, progress), summary, reject))
+        staging.load(_sound(records(path, progress), summary, reject, staging))
         if not summary.read:
             raise BadSource("the file holds no record")
         if staging.lost_zeros:
@@ -98,7 +98,7 @@ async def import_satkers(
     return summary
 
 
-def _sound(source: Iterable[Record], summary: Summary, reject: Reject) -> Iterator[Record]:
+def _sound(source: Iterable[Record], summary: Summary, reject: Reject, staging: Staging) -> Iterator[Record]:
     """The records that can be imported; the others are rejected on the way."""
     for record in source:
         summary.read += 1
@@ -107,6 +107,7 @@ def _sound(source: Iterable[Record], summary: Summary, reject: Reject) -> Iterat
             yield record
         else:
             reject(record.line, reason, record.text)
+            staging.refuse(record.values)
 
 
 @contextmanager
@@ -240,12 +241,12 @@ class _Run:
     async def _hide_page(self, klpd: str, after: str) -> str | None:
         """Hides what is missing of the next satkers of the K/L/P/D; answers where they end, None after the last."""
         async with self._transaction() as tx:
-            ids = list(await tx.scalars(_SHOWN, {"klpd": klpd, "after": after}))
-            missing = self._staging.unseen(ids)
+            rows = list(await tx.execute(_SHOWN, {"klpd": klpd, "after": after}))
+            missing = self._staging.unseen(rows)
             if missing and not self._summary.dry_run:
                 await tx.execute(_HIDE, {"ids": missing})
         self._summary.deactivated += len(missing)
-        return ids[-1] if ids else None
+        return rows[-1].id if rows else None
 
 
 class _Known:

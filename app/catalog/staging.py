@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from app.catalog.sources import BadSource, Record
 from app.catalog.text import is_clean
+from app.db import AnyRow
 
 LONGEST_NAME = 300  # the longest of LKPP's is 164; an index row of PostgreSQL has its limit too
 _KLPD = re.compile(r"[A-Za-z0-9._-]{1,32}")  # it is a part of our paths
+_KD = re.compile(r"[0-9]{1,18}")
 _CODE = re.compile(r"[!-~]{1,64}")
 _MANGLED = re.compile(r"\d(\.\d+)?E\+?\d+", re.IGNORECASE)
 
@@ -26,6 +28,7 @@ CREATE TABLE entry (
     key TEXT, klpd TEXT, code TEXT, name TEXT, active INTEGER, weight INTEGER, names TEXT, lines INTEGER
 );
 CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE refused (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 # A line without kd_satker means the satker that has its code in this file, if there is exactly one.
@@ -49,6 +52,8 @@ SELECT key, klpd, code, name, active, names, lines,
     (SELECT count(*) FROM entry o WHERE o.klpd = e.klpd AND o.code = e.code AND o.key LIKE 'kd %') AS sharing
 FROM entry e ORDER BY klpd, code, key
 """
+
+_SEEN = "SELECT 1 FROM seen WHERE id = ? UNION ALL SELECT 1 FROM refused WHERE key IN (?, ?) LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +95,19 @@ def _code_fault(values: Mapping[str, str]) -> str | None:
     kd, code = values.get("kd_satker", ""), values.get("kd_satker_str", "")
     if not kd and not code:
         return "the code is blank"
-    if kd and not re.fullmatch(r"[0-9]{1,18}", kd):
+    if kd and not _KD.fullmatch(kd):
         return "kd_satker is not a number"
     if code and not _CODE.fullmatch(code):
         return "kd_satker_str is not a code"
     return "kd_satker_str was turned into a number" if _MANGLED.fullmatch(code) else None
+
+
+def _kd_key(kd: str) -> str:
+    return f"kd {int(kd)}"
+
+
+def _code_key(klpd: str | None, code: str | None) -> str:
+    return f"co {klpd} {code}"
 
 
 def _weight(packages: str, line: int) -> int:
@@ -144,7 +157,7 @@ class Staging:
         self._note_klpd(klpd, " ".join(values["nama_klpd"].split()), values.get("jenis_klpd") or None)
         self._note_code(code, record.line)
         return (
-            f"kd {kd}" if kd else f"co {klpd} {code}",
+            _kd_key(kd) if kd else _code_key(klpd, code),
             klpd,
             code,
             kd,
@@ -192,9 +205,16 @@ class Staging:
         """Remembers the satkers of the catalog that the file has."""
         self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((i,) for i in ids))
 
-    def unseen(self, ids: list[str]) -> list[str]:
-        """Those of these satkers that the file does not have."""
-        marks = ",".join("?" * len(ids))
-        found = self._db.execute(f"SELECT id FROM seen WHERE id IN ({marks})", ids)  # noqa: S608 - marks alone
-        seen = {row[0] for row in found}
-        return [i for i in ids if i not in seen]
+    def refuse(self, values: Mapping[str, str]) -> None:
+        """Remembers whom a rejected line spoke of: the file has that satker all the same."""
+        kd, klpd, code = (values.get(name) for name in ("kd_satker", "kd_klpd", "kd_satker_str"))
+        key = _kd_key(kd) if kd and _KD.fullmatch(kd) else _code_key(klpd, code)
+        self._db.execute("INSERT OR IGNORE INTO refused VALUES (?)", (key,))
+
+    def unseen(self, rows: Iterable[AnyRow]) -> list[str]:
+        """Those of these satkers of the catalog that the file does not have."""
+        return [row.id for row in rows if not self._has_seen(row)]
+
+    def _has_seen(self, row: AnyRow) -> bool:
+        keys = (row.id, row.kd_satker and _kd_key(row.kd_satker), _code_key(row.klpd_code, row.code))
+        return self._db.execute(_SEEN, keys).fetchone() is not None

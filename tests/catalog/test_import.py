@@ -215,6 +215,26 @@ async def test_deactivating_missing_hides_what_the_file_no_longer_has(database: 
     assert ["TETAP", "BARU", "LAIN"] == await shown(database)
 
 
+async def test_deactivating_missing_keeps_those_whose_lines_are_rejected(
+    database: Database, bring: Any
+) -> None:
+    """The file has them: a slip in a name must not hide a satker."""
+    await bring(
+        satker(1, "1", "SATU"), satker("", "2", "DUA"), satker(3, "3", "TIGA"), satker(4, "4", "EMPAT")
+    )
+
+    slips = [
+        satker("01", "1", ""),
+        satker("", "2", "A" * 301),
+        satker("x", "3", "TIGA"),
+        satker(5, "5", "LIMA"),
+    ]
+    done = await bring(*slips, deactivate_missing=True)
+
+    assert {"read": 4, "inserted": 1, "rejected": 3, "deactivated": 1} == done
+    assert ["SATU", "DUA", "TIGA", "LIMA"] == await shown(database)
+
+
 async def test_a_dry_run_reports_the_same_and_changes_nothing(database: Database, bring: Any) -> None:
     """Inserts, updates, moves and hiding alike."""
     await bring(

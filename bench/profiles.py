@@ -23,7 +23,17 @@ def record(server: Server, requests: Path, into: Path) -> None:
     load += ["--duration", f"{SECONDS + 2}s", "--script", "bench/load.lua", server.url, "--", str(requests)]
     with subprocess.Popen(load, cwd=ROOT, stdout=subprocess.DEVNULL):
         time.sleep(1)
-        spy = [str(PY_SPY), "record", "--pid", str(server.pid), "--duration", str(SECONDS), "--rate", "200"]
+        spy = [
+            str(PY_SPY),
+            "record",
+            "--pid",
+            str(server.pid),
+            "--duration",
+            str(SECONDS),
+            "--rate",
+            "200",
+            "--gil",
+        ]
         subprocess.run(
             [*spy, "--format", "raw", "--output", str(into)], check=True, stdout=subprocess.DEVNULL
         )

@@ -186,16 +186,18 @@ def settle(
     ] = None,
 ) -> None:
     """Find out what became of registrations whose outcome is not known."""
+    from app import logs
     from app.main import close, make_context
     from app.mapping import settling
 
     async def run() -> None:
         context = make_context(load(Settings))
         try:
-            say(f"asked about {await settling.settle(context, whatever_the_backoff=every is None)}")
-            while every is not None:
-                await asyncio.sleep(every)
-                await settling.settle(context)
+            if every is None:
+                say(f"asked about {await settling.settle(context, whatever_the_backoff=True)}")
+            else:
+                logs.configure()
+                await settling.keep_settling(context, every)
         finally:
             await close(context)
 

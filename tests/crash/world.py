@@ -93,12 +93,12 @@ class World:
         self.troubled = 0  # faults that the running service may have met
         self.numbers = iter(range(1, SATKERS))
         ports = free_port(), free_port()
-        self._settings = environment(url, ports[1])
+        self.settings = environment(url, ports[1])
         self._pulse = pulse
         serve = ["serve", "--port", str(ports[0])]
         trade = ["sandbox", "--port", str(ports[1]), "--database", str(folder / "mbizmarket.db")]
-        self.service = Process(folder, serve, self._settings, f"http://127.0.0.1:{ports[0]}/readyz")
-        self.market = Process(folder, trade, self._settings, f"http://127.0.0.1:{ports[1]}/sandbox/truth")
+        self.service = Process(folder, serve, self.settings, f"http://127.0.0.1:{ports[0]}/readyz")
+        self.market = Process(folder, trade, self.settings, f"http://127.0.0.1:{ports[1]}/sandbox/truth")
         # A connection for each call: one that a killed process left behind would fail the next call.
         once = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.Client(
@@ -219,7 +219,7 @@ class World:
 
     def settle(self, **settings: str) -> int:
         """`python -m app settle`, once; its exit status."""
-        command = Process(self.folder, ["settle"], self._settings, "")
+        command = Process(self.folder, ["settle"], self.settings, "")
         command.launch(**settings)
         status = command.wait(60)
         assert status in (0, -signal.SIGKILL), command.log.read_text()[-2000:]

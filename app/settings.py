@@ -29,13 +29,31 @@ def _long_enough(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     return secrets
 
 
+# What may stand behind the question mark, as a pattern: the driver would stop at anything else with a traceback.
+DATABASE_OPTIONS = {
+    "host": r".+",
+    "port": r"\d{1,5}",
+    "ssl": "disable|allow|prefer|require|verify-ca|verify-full",
+    "target_session_attrs": "any|primary|standby|read-write|read-only|prefer-standby",
+    "prepared_statement_cache_size": r"\d{1,5}",
+    "passfile": r".+",
+}
+
+
 def _supported_database(url: str) -> str:
     if not url.startswith(("sqlite+aiosqlite:///", "postgresql+asyncpg://")):
         raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
     try:
-        address(url)
+        options = address(url).query
     except (ArgumentError, ValueError):
         raise ValueError("is not a database's address") from None
+    known = {} if url.startswith("sqlite") else DATABASE_OPTIONS
+    for name, values in options.items():
+        if name not in known:
+            raise ValueError(f"takes {', '.join(known) or 'nothing'} after the question mark, and no other")
+        for value in [values] if isinstance(values, str) else values:
+            if not re.fullmatch(known[name], value):
+                raise ValueError(f"has a {name} that cannot be")
     return url
 
 
@@ -120,6 +138,16 @@ class DatabaseSettings(BaseSettings):
     database_url: Annotated[str, AfterValidator(_supported_database), Unprinted] = (
         "sqlite+aiosqlite:///./satker.db"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text(cls, values: Any) -> Any:
+        """The environment holds bytes: what is no text could be neither sent nor compared."""
+        for name, value in values.items():
+            if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+                raise ValueError(f"{name.upper()}: is not UTF-8")
+        return values
+
     app_env: Literal["production", "development"] = "production"
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 90
 
@@ -137,7 +165,9 @@ class Settings(DatabaseSettings):
     app_secret: Annotated[Secrets, AfterValidator(_long_enough)]
 
     mbiz_url: WebAddress
-    mbiz_client_id: Annotated[str, Field(min_length=1)]
+    mbiz_client_id: Annotated[
+        str, Field(pattern=r"^[^:\x00-\x1f\x7f]+$")
+    ]  # the user of HTTP's Basic (RFC 7617)
     mbiz_client_secret: Secrets
     mbiz_deadline_seconds: Annotated[float, Field(ge=0.5, le=60)] = 10
     mbiz_forgot_password_url: WebAddress
@@ -211,6 +241,9 @@ def load(kind: type[S]) -> S:
         return kind()
     except ValidationError as error:
         _stop(error)
+    except (UnicodeDecodeError, OSError) as error:
+        sys.stderr.write(f".env: {getattr(error, 'strerror', 'is not UTF-8')}\n")
+        raise SystemExit(2) from None
 
 
 def _stop(error: ValidationError) -> NoReturn:

@@ -1,6 +1,7 @@
 """A setting that is missing, malformed or unsafe stops the start with one line that names it, and status 2."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from app.settings import DatabaseSettings, Settings, load
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from tests.test_logs import free_port
 
 ROOT = Path(__file__).parent.parent
 SECRET = "kanari-rahasia-" + "s" * 32
@@ -71,8 +74,8 @@ BAD: dict[str, list[str | None]] = {
         *("https://mbiz.example?kanari", "http://mbiz.example", "http://10.0.0.1", "https://mbiz.example#x"),
         *("https://mbiz.example:99999", "https://mbiz exa"),
     ],
-    "MBIZ_CLIENT_ID": [None, ""],
-    "MBIZ_CLIENT_SECRET": [None, "", "a,b,c", " , "],
+    "MBIZ_CLIENT_ID": [None, "", "kanari:x", "kanari\n", "\udcff"],
+    "MBIZ_CLIENT_SECRET": [None, "", "a,b,c", " , ", "kanari\udcff"],
     "MBIZ_DEADLINE_SECONDS": ["0.4", "61", "0", "-1", "nan", "inf", "ten", "10s"],
     "MBIZ_FORGOT_PASSWORD_URL": [None, "lupa", "javascript:alert(1)"],
     "ATTEMPT_LEASE_SECONDS": ["9", "0", "-1", "x", "nan", "inf"],
@@ -80,7 +83,15 @@ BAD: dict[str, list[str | None]] = {
     "UNCERTAIN_ALERT_SECONDS": ["0", "-1", "x", "nan", "inf"],
     "BELA_ISSUER": [None, ""],
     "BELA_AUDIENCE": [None, ""],
-    "BELA_JWT_KEY": [None, "kanari-kurang"],
+    "BELA_JWT_KEY": [None, "kanari-kurang", "\udcff" * 40],
+    "METRICS_PORT": ["0", "-1", "65536", "x", "9100.5", "127.0.0.1:9100"],
+    "OTEL_EXPORTER_OTLP_ENDPOINT": [
+        "collector:4317",
+        "kanari",
+        "grpc://collector:4317",
+        "http://a:b@c",
+        "http://",
+    ],
     "BELA_JWT_ALGORITHM": [None, "none", "HS512", "hs256", "RS256,HS256"],
     "BELA_EMAIL_IS_VERIFIED": ["maybe", "2"],
     "BELA_ROLES": [" , "],
@@ -95,6 +106,12 @@ BAD: dict[str, list[str | None]] = {
         "sqlite:///x.db",
         "postgresql://kanari:kanari@db/satker",
         "postgresql+asyncpg://h:port/db",
+        "postgresql+asyncpg://kanari:kanari@h/db?sslmode=require",
+        "postgresql+asyncpg://kanari:kanari@h/db?ssl=kanari",
+        "postgresql+asyncpg://h/db?prepared_statement_cache_size=x",
+        "postgresql+asyncpg://h/db?target_session_attrs=leader",
+        "postgresql+asyncpg://h/db?kanari=1",
+        "sqlite+aiosqlite:///kanari.db?timeout=x",
         "postgresql+asyncpg://u@a:5432,b:port/db",
         "postgresql+asyncpg://u@a,,b/db",
     ],
@@ -137,6 +154,9 @@ def test_starting_with_a_bad_setting(
         {"MBIZ_DEADLINE_SECONDS": "60"},
         {"DATABASE_URL": "postgresql+asyncpg://u:p@a,b/satker"},
         {"DATABASE_URL": "postgresql+asyncpg://u:p@/satker?host=a:5432&host=b:5432"},
+        {"DATABASE_URL": "postgresql+asyncpg://u@/db?host=/run/postgresql&port=5433"},
+        {"DATABASE_URL": "postgresql+asyncpg://u@a:1,b:2/db?ssl=verify-full&prepared_statement_cache_size=0"},
+        {"METRICS_PORT": "9100", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/"},
         {"CALLS_PER_MINUTE": "1000000"},
         {"CORS_ORIGINS": ""},
         {"BELA_EMAIL_IS_VERIFIED": "true"},
@@ -201,6 +221,27 @@ def test_reading_a_file(environment: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert (5, "bela") == (settings.calls_per_minute, settings.bela_issuer)
 
 
+@pytest.mark.parametrize("command", ["serve", "migrate", "doctor", "check"])
+def test_reading_a_file_that_is_no_text(tmp_path: Path, command: str) -> None:
+    """As with a bad setting: one line, and exit status 2."""
+    (tmp_path / ".env").write_bytes(b"BELA_ISSUER=\xff\xfe\n")
+    ended = run(command, cwd=tmp_path)
+    assert (2, "", ".env: is not UTF-8\n") == (ended.returncode, ended.stdout, ended.stderr)
+
+
+def test_serving_metrics_on_a_port_that_is_in_use(tmp_path: Path) -> None:
+    """One line names the setting, exit status 2, and the API does not start without them."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = run("serve", "--port", str(free_port()), cwd=tmp_path, METRICS_PORT=str(port))
+    assert (2, f"METRICS_PORT: {port} on 127.0.0.1: Address already in use\n") == (
+        ended.returncode,
+        ended.stderr,
+    )
+
+
 def test_migrating_with_the_database_alone(environment: pytest.MonkeyPatch) -> None:
     """Commands that only touch the database need nothing else."""
     for name in GOOD:
@@ -227,6 +268,9 @@ def run(*command: str, cwd: Path, **changes: str) -> subprocess.CompletedProcess
         ({"APP_SECRET": "absent"}, "APP_SECRET: is missing"),
         ({"MBIZ_URL": "http://mbiz.example"}, "MBIZ_URL: plain http is for loopback only"),
         ({"DATABASE_URL": "postgresql://kanari:kanari@db/satker"}, "DATABASE_URL: must start with"),
+        ({"METRICS_PORT": "8000"}, "METRICS_PORT: is the port of the API itself"),
+        ({"METRICS_PORT": "99999"}, "METRICS_PORT: Input should be"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "kanari"}, "OTEL_EXPORTER_OTLP_ENDPOINT: must be an http"),
     ],
     ids=str,
 )

@@ -66,9 +66,9 @@ def check(host: str, port: int, workers: int, settings: Settings) -> None:
     """Raises Unsafe, and OSError: the port is in use."""
     if workers > 1 and not settings.development and settings.rate_limit_storage.startswith("memory:"):
         raise Unsafe("RATE_LIMIT_STORAGE: several workers need a redis:// that they share")
-    bind(host, port).close()
     if settings.metrics_port == port:
         raise Unsafe("METRICS_PORT: is the port of the API itself")
+    bind(host, port).close()
     if settings.metrics_port is not None:
         try:
             bind(host, settings.metrics_port).close()

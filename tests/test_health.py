@@ -1,6 +1,8 @@
 """Alive, and able to serve: what whoever runs the service asks."""
 
+import socket
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +97,23 @@ async def test_asking_while_another_process_writes(sqlite_service: Service, tmp_
         assert (200, "ok") == await ready(sqlite_service)
     finally:
         other.close()
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/metrics"])
+async def test_asking_while_the_database_says_nothing(tmp_path: Path, path: str) -> None:
+    """A server that accepts and stays silent counts as away, before whoever asks gives up."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()  # the kernel accepts
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        async with running(f"postgresql+asyncpg://u@{address}/d?ssl=disable", tmp_path) as service:
+            began = time.monotonic()
+            answer = await service.http.get(path)
+            assert time.monotonic() - began < 6
+    if path == "/readyz":
+        assert (503, "database_unavailable") == (answer.status_code, answer.json()["status"])
+    else:
+        assert (200, True) == (answer.status_code, "satu_pp_database_up 0.0" in answer.text)
 
 
 async def test_asking_while_mbizmarket_is_away(sqlite_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -27,6 +28,7 @@ HOST = Annotated[str, typer.Option(help="Address to listen on.")]
 
 def main() -> None:
     """Runs a command; what an operator can mend is one line and exit status 1, a bad setting one line and 2."""
+    os.umask(0o077)  # what it writes (SQLite's files, rejected lines) is about people: for its own user alone
     try:
         cli()
     except (DatabaseUnavailable, ProgrammingError) as error:

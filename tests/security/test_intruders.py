@@ -11,6 +11,7 @@ from app.mbiz.sandbox import create_sandbox
 from tests.mapping.people import person, said
 from tests.mapping.wires import serving
 from tests.service import Service, bearer
+from tests.test_settings import run
 
 pytestmark = pytest.mark.anyio
 
@@ -114,3 +115,9 @@ async def test_guessing_in_other_letters(sqlite_service: Service) -> None:
 def test_an_address_for_each_guess(peer: str, forwarded: str, address: str) -> None:
     """Whoever has an IPv6 network has 2**64 addresses: they count as one."""
     assert address == client_address(peer, forwarded, networks(["10.0.0.0/8"]))
+
+
+def test_another_user_of_the_machine(tmp_path: Path) -> None:
+    """The files of a database are for the user alone who runs the service."""
+    assert 0 == run("migrate", cwd=tmp_path, DATABASE_URL="sqlite+aiosqlite:///satker.db").returncode
+    assert {"satker.db": 0o600} == {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}

@@ -14,6 +14,9 @@ from tests.pgbouncer import PROGRAM
 QUICK = ["tests/test_flow.py", "tests/test_races.py"]
 # These two end the service's own connections at the server, which knows only PgBouncer's.
 KIND = "postgresql and not connection_was_lost and not restarts_under_reads"
+# For every day: without the races that others are much like.
+if not FULL:
+    KIND += " and not replacing and not many_emails"
 ALL = [
     *("tests/test_flow.py", "tests/test_races.py", "tests/test_satkers.py", "tests/test_state_machine.py"),
     *("tests/mapping", "tests/catalog", "tests/history", "tests/admin", "tests/test_privacy.py"),

@@ -1,10 +1,12 @@
-"""Where a session's redirect_url leads: a page, in Indonesian, that shows what mbizmarket was told."""
+"""mbizmarket's pages, in Indonesian: where a session's redirect_url leads, and help with a forgotten password."""
 
 from html import escape
 
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from app.mbiz.sandbox.answers import Json
+from app.mbiz.sandbox.samples import PASSWORD
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -63,6 +65,15 @@ def gone_page() -> HTMLResponse:
         " Silakan kembali ke portal dan coba lagi.</p>"
     )
     return _page(410, "Tautan tidak berlaku lagi", explanation)
+
+
+async def forgotten(_request: Request) -> HTMLResponse:
+    """No password can be changed here; the page says which one the sample accounts have."""
+    explanation = (
+        "<p>Di mbizmarket yang sebenarnya, kata sandi diganti di sini. Semua akun contoh memakai kata sandi"
+        f" <strong>{escape(PASSWORD)}</strong>.</p>"
+    )
+    return _page(200, "Lupa kata sandi", explanation)
 
 
 def _page(status: int, title: str, content: str) -> HTMLResponse:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from app.mbiz.sandbox import accounts, faults, fields, registrations, sessions, weather
 from app.mbiz.sandbox.answers import PartnerError, invalid, read_json
 from app.mbiz.sandbox.database import Database
-from app.mbiz.sandbox.landing import gone_page, welcome_page
+from app.mbiz.sandbox.landing import forgotten, gone_page, welcome_page
 
 Work = Callable[[Request], Awaitable[Response]]
 
@@ -77,6 +77,7 @@ class Partner:
             Route("/v1/registrations/{reference}", self._call("find_registration", self.find_registration)),
             Route("/v1/sessions", self._call("session", self.session), methods=["POST"]),
             Route("/v1/companies/{company_id}", self._call("company", self.company)),
+            Route("/lupa-kata-sandi", forgotten),
             arrive,
         ]
 

@@ -106,7 +106,8 @@ export function combobox({ name, label, hint, search, onpick = () => {} }) {
   function pick(option) {
     if (picked === option) return;
     picked = option;
-    whole.textContent = option ? [option.name, option.note].filter(Boolean).join(" · ") : "";
+    const cut = input.scrollWidth > input.clientWidth && option?.name;
+    whole.textContent = [cut, option?.note].filter(Boolean).join(" · ");
     onpick(option);
   }
 

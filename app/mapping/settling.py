@@ -30,8 +30,8 @@ from app.problems import SatkerNotFound
 
 NOT_FOUND_TIMES = 3  # at least so often, over the grace period
 NEVER_ARRIVED = "never_arrived"
-ORPHAN_EVERY = timedelta(minutes=15)
-ORPHAN_WATCH = timedelta(days=1)  # how long one that never arrived is asked about again
+# How often, and how long, one that never arrived is asked about again.
+ORPHAN_EVERY, ORPHAN_WATCH = timedelta(minutes=15), timedelta(days=1)
 ROUND, PAUSE = 100, 0.05  # registrations a round, and seconds between them
 BACKOFF_FIRST, BACKOFF_MOST = 5.0, 300.0  # seconds
 
@@ -58,10 +58,10 @@ class Open:
 async def evidence(context: Context, call: Call, opened: Open) -> Registration | None:
     """mbizmarket's own word on the reference, if it can give one now and it is for the e-mail that was registered."""
     try:
-        registration = await context.mbiz.find_registration(call, opened.id)
+        found = await context.mbiz.find_registration(call, opened.id)
     except mbiz.MbizError:
         return None
-    return registration if registration and _is_for(context, opened, registration) else None
+    return found if found and _is_for(context, opened, found) else None
 
 
 def _is_for(context: Context, opened: Open, registration: Registration) -> bool:
@@ -172,9 +172,8 @@ async def _not_found(context: Context, opened: Open) -> None:
     grace = timedelta(seconds=context.settings.settle_grace_seconds)
 
     async def counted(tx: AsyncConnection, standing: Standing) -> bool:
-        row = (
-            await tx.execute(_COUNT, {"attempt": opened.id, "sent": opened.sends, "now": now})
-        ).one_or_none()
+        asked = await tx.execute(_COUNT, {"attempt": opened.id, "sent": opened.sends, "now": now})
+        row = asked.one_or_none()
         if row is None or row.not_found < NOT_FOUND_TIMES or now - row.not_found_since < grace:
             return False
         return await transitions.refuse(
@@ -269,18 +268,21 @@ _OVERDUE = select(func.count()).where(
 )
 
 
+def backoff(asks: int) -> float:
+    """Seconds until a registration that was asked about so often before is asked about again."""
+    return min(BACKOFF_FIRST * 2.0 ** min(asks, 10), BACKOFF_MOST) * random.uniform(0.8, 1.2)  # noqa: S311
+
+
 async def _claim(context: Context, row: AnyRow, now: datetime) -> bool:
-    """Of several rounds one asks; the next time is later the longer it takes, and not the same for all."""
+    """Of several rounds one asks."""
     if row.state == "refused":
         later = now + ORPHAN_EVERY
         next_ask = later if later < row.ended_at + ORPHAN_WATCH else None
     else:
-        seconds = min(BACKOFF_FIRST * 2.0 ** min(row.asks, 10), BACKOFF_MOST)
-        next_ask = now + timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
+        next_ask = now + timedelta(seconds=backoff(row.asks))
     async with context.database.begin() as tx:
         seen = {"attempt": row.id, "was": row.state, "seen": row.asks, "next": next_ask}
-        claimed = await tx.execute(_CLAIM, seen)
-    return bool(claimed.rowcount)
+        return bool((await tx.execute(_CLAIM, seen)).rowcount)
 
 
 async def _ask_row(context: Context, row: AnyRow) -> bool:

@@ -1,4 +1,4 @@
-"""import-satkers as a process of its own: killed in the middle, interrupted, on a database that refuses."""
+"""Imports as processes of their own: killed in the middle, interrupted, on a database that refuses."""
 
 import json
 import os
@@ -13,16 +13,22 @@ from pathlib import Path
 import pytest
 from app.catalog.importer import BATCH
 from app.db import Database
+from app.invariants import violations
+from app.models import Access, Attempt, ImportedLine
+from sqlalchemy import func, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from tests.catalog.files import reduced, satkers, write
+from tests.conftest import fill_catalog
 
 pytestmark = pytest.mark.anyio
 LINES = 6 * BATCH
+MAPPINGS = "pp_id,email,klpd_code,satker_code,kd_satker,company_id,company_name,account_id,preferred"
 
 
-def importing(url: str, path: Path, *options: str) -> subprocess.Popen[str]:
+def importing(url: str, path: Path, *options: str, what: str = "satkers") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "app", "import-satkers", str(path), *options],
+        [sys.executable, "-m", "app", f"import-{what}", str(path), *options],
         env=os.environ | {"DATABASE_URL": url},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -43,6 +49,11 @@ def many(tmp_path: Path) -> Path:
 
 async def count(database: Database) -> int:
     return len(await satkers(database))
+
+
+async def count_of(database: Database, column: InstrumentedAttribute[str]) -> int:
+    async with database.reading() as db:
+        return await db.scalar(select(func.count(column))) or 0
 
 
 async def until_some(database: Database, process: subprocess.Popen[str]) -> None:
@@ -70,6 +81,39 @@ async def test_an_import_that_ends_in_the_middle_is_completed_by_the_next(
     assert 0 == again.returncode
     assert f"inserted {LINES - there}, updated 0, unchanged {there}," in out
     assert LINES == await count(database)
+
+
+async def test_an_import_of_mappings_that_is_killed_is_completed_by_the_next(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """Whole lines are there, the rerun's counts add up, and the conflict is listed by either that came to it."""
+    await fill_catalog(database)
+    companies = [f"K1,00000{n},,C-{n},PT {n},," for n in range(1, 5)]
+    lines = [f"pp-{pp},,{company}" for pp in range(100) for company in companies]
+    conflict = "pp-last,,K1,000001,,C-9,PT 9,,"
+    path = tmp_path / "mappings.csv"
+    path.write_text("\n".join([MAPPINGS, *lines, conflict]) + "\n")
+    process = importing(database_url, path, what="mappings")
+    while (there := await count_of(database, ImportedLine.digest)) == 0:
+        assert process.poll() is None, process.communicate()
+    process.kill()
+    process.communicate(timeout=30)
+    there = await count_of(database, ImportedLine.digest)
+    assert 0 < there < len(lines)
+
+    again = importing(database_url, path, what="mappings")
+    out, _ = again.communicate(timeout=60)
+
+    assert 0 == again.returncode
+    told = {what: int(count) for what, count in re.findall(r"(?:, |^)([a-z ]+?) (\d+)", out.splitlines()[0])}
+    assert told["read"] == len(lines) + 1 == sum(told.values()) - told["read"]
+    assert (there, 1) == (told["applied before"], told["satker conflict"])
+    assert "C-9" in out
+    assert (4, len(lines)) == (
+        await count_of(database, Attempt.id),
+        await count_of(database, Access.satker_id),
+    )
+    assert [] == await violations(database)
 
 
 async def test_importing_prints_the_report_and_no_bar_into_a_pipe(

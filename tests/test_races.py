@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -12,17 +13,16 @@ from app.mapping import ending, settling
 from app.mapping import standing as standings
 from app.models import CatalogSatker
 from app.satker import store as satkers
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from tests.invariants import violations
-from tests.mapping.people import attempts, close_company, end_leases, person, said
+from tests.mapping.people import attempts, close_company, end_leases, join_company, person, said
 from tests.mapping.wires import Held, held, serving
 from tests.service import Service
 
 pytestmark = pytest.mark.anyio
 
 MANY = 16
-WAITS = 0.2  # seconds, in which a call gets to where it waits for a lock
 MAPPED, JOINED_IN = (201, "mapped"), (200, "mapped")
 CHECKING, IN_PROGRESS = (202, "checking"), (409, "link_in_progress")
 
@@ -73,7 +73,7 @@ async def test_registering_one_satker_with_many_emails_at_once(
     market: Service, wire: Held, people: int
 ) -> None:
     """One tab or one PP wins; the others are told at once that it is being worked on; one account is made."""
-    for turn, catalog_id in enumerate(await more_satkers(market, 10)):
+    for turn, catalog_id in enumerate(await more_satkers(market, 3)):
         wire.send.clear()
         numbers = range(turn * MANY, turn * MANY + people)
         who = [await person(market, number, catalog_id) for number in numbers] * (MANY // people)
@@ -88,7 +88,7 @@ async def test_registering_one_satker_with_many_emails_at_once(
 
 async def test_registering_with_one_email_many_times_at_once(market: Service, wire: Held) -> None:
     """A double click, sixteen fold: one account, and every answer is that it is done or under way."""
-    for turn, catalog_id in enumerate(await more_satkers(market, 3)):
+    for turn, catalog_id in enumerate(await more_satkers(market, 2)):
         wire.send.clear()
         who = await person(market, turn, catalog_id)
         calls = [asyncio.create_task(who.register(f"Sama-{turn}@baru.example")) for _ in range(MANY)]
@@ -191,29 +191,42 @@ async def test_two_pps_replacing_a_closed_company_at_once(service: Service) -> N
         await check(service)
 
 
-async def test_mapping_one_company_to_two_satkers_at_once(service: Service) -> None:
-    """One satker gets it, the other is told that it is taken; nobody gets a 500."""
-    for turn in range(4):
-        await service.make_account(f"akun-{turn}@lain.example", f"PT {turn}")
-        places = enumerate(await more_satkers(service, 2))
-        who = [await person(service, n, catalog_id) for n, catalog_id in places]
-        answers = await asyncio.gather(*(each.log_in(f"akun-{turn}@lain.example") for each in who))
-        assert {MAPPED: 1, (409, "company_already_mapped"): 1} == outcomes(answers)
+async def test_mapping_one_company_to_many_satkers_at_once(service: Service) -> None:
+    """One satker gets it, the others are told that it is taken; nobody gets a 500."""
+    emails = await accounts_of_one_company(service)
+    places = enumerate(await more_satkers(service, MANY))
+    who = [await person(service, n, catalog_id) for n, catalog_id in places]
+    calls = (each.log_in(email) for each, email in zip(who, emails, strict=True))
+    answers = await asyncio.gather(*calls)
+    assert {MAPPED: 1, (409, "company_already_mapped"): MANY - 1} == outcomes(answers)
     await check(service)
 
 
-async def test_joining_while_the_last_access_ends(service: Service) -> None:
+async def test_joining_while_the_last_accesses_end(service: Service) -> None:
     """Who joins gets a mapping that lives: the old one in time, or a new one; nobody keeps one that ended."""
-    await service.make_account("bersama@lain.example", "PT Bersama")
-    for catalog_id in await more_satkers(service, 4):
-        who = [await person(service, n, catalog_id) for n in range(4)]
-        assert MAPPED == said(await who[0].log_in("bersama@lain.example"))
-        joins = (each.log_in("bersama@lain.example") for each in who[1:])
-        answers = await asyncio.gather(who[0].unlink(), *joins)
-        assert {(204, ""): 1, MAPPED: 3} == outcomes(answers)
+    emails, half = await accounts_of_one_company(service), MANY // 2
+    for catalog_id in await more_satkers(service, 2):
+        who = [await person(service, n, catalog_id) for n in range(MANY)]
+        leaving, joining = who[:half], who[half:]
+        for each, email in zip(leaving, emails[:half], strict=True):
+            assert MAPPED == said(await each.log_in(email))
+        joins = (each.log_in(email) for each, email in zip(joining, emails[half:], strict=True))
+        answers = await asyncio.gather(*(each.unlink() for each in leaving), *joins)
+        assert {(204, ""): half, MAPPED: half} == outcomes(answers)
+        assert {"mapped": half} == Counter([await each.status() for each in joining])
         await check(service)
-        assert {(204, ""): 3} == outcomes(await asyncio.gather(*(each.unlink() for each in who[1:])))
+        assert {(204, ""): half} == outcomes(await asyncio.gather(*(each.unlink() for each in joining)))
         await check(service)
+
+
+async def accounts_of_one_company(service: Service) -> list[str]:
+    """The e-mails of MANY colleagues; log-ins with one e-mail at once would be taken for guessing."""
+    emails = [f"rekan-{n}@lain.example" for n in range(MANY)]
+    first = await service.make_account(emails[0], "PT Bersama")
+    for email in emails[1:]:
+        colleague = await service.make_account(email)
+        await join_company(service, colleague["account_id"], first["companies"][0]["company_id"])
+    return emails
 
 
 async def test_replacing_a_closed_company_while_colleagues_leave_and_join(service: Service) -> None:
@@ -236,7 +249,7 @@ async def test_replacing_a_closed_company_while_colleagues_leave_and_join(servic
 
 async def test_removing_the_satker_while_registering_it(service: Service) -> None:
     """Either the registration holds the satker, or the satker is gone and nothing was sent."""
-    for turn, catalog_id in enumerate(await more_satkers(service, 6)):
+    for turn, catalog_id in enumerate(await more_satkers(service, 4)):
         who = await person(service, turn, catalog_id)
         before = await made(service)
         calls = [who.register(f"hapus-{turn}@baru.example"), who.remove(unlink=True)]
@@ -252,6 +265,24 @@ async def test_removing_the_satker_while_registering_it(service: Service) -> Non
     await check(service)
 
 
+Calling = Coroutine[Any, Any, httpx.Response]
+
+
+async def at_the_lock(service: Service, call: Calling) -> asyncio.Task[httpx.Response]:
+    """The call, when it has read what it needs and is about to lock its satker."""
+    there = asyncio.Event()
+
+    def look(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement == "BEGIN IMMEDIATE" or "FOR UPDATE" in statement:
+            there.set()
+
+    event.listen(service.database.engine.sync_engine, "before_cursor_execute", look)
+    task = asyncio.create_task(call)
+    async with asyncio.timeout(30):
+        await there.wait()
+    return task
+
+
 async def test_unlinking_at_the_moment_when_a_colleague_replaces_the_company(service: Service) -> None:
     """Who waits for the mapping that is being ended finds nothing left to end, and tells nothing twice."""
     await service.make_account("bersama@lain.example", "PT Bersama")
@@ -262,8 +293,7 @@ async def test_unlinking_at_the_moment_when_a_colleague_replaces_the_company(ser
         standing = await standings.lock(tx, "pp-1", who.satker)
         assert standing.live is not None
         assert await ending.end_mapping(tx, "pp-1", standing.row, standing.live.id)
-        leaving = asyncio.create_task(colleague.unlink())
-        await asyncio.sleep(WAITS)
+        leaving = await at_the_lock(service, colleague.unlink())
     assert (204, "") == said(await leaving)
     await check(service)
 
@@ -274,14 +304,13 @@ async def test_registering_at_the_moment_when_the_satker_is_changed(service: Ser
     async with service.database.begin() as tx:
         row = await satkers.lock(tx, "pp-1", who.satker)
         await satkers.change(tx, "pp-1", row, service.catalog[1])
-        late = asyncio.create_task(who.register())
-        await asyncio.sleep(WAITS)
+        late = await at_the_lock(service, who.register())
     assert (404, "satker_not_found") == said(await late)
     assert 0 == await made(service)
 
 
 async def test_settling_from_everywhere_while_the_request_is_under_way(market: Service, wire: Held) -> None:
-    """A lease that ran out too early lets four settles race the live request: one question, one mapping."""
+    """A lease that ran out too early lets sixteen settles race the live request: one question, one mapping."""
     wire.send.set()
     for turn, catalog_id in enumerate(await more_satkers(market, 2)):
         wire.waiting.clear()
@@ -290,7 +319,7 @@ async def test_settling_from_everywhere_while_the_request_is_under_way(market: S
         live = asyncio.create_task(who.register(f"balap-{turn}@baru.example"))
         await wire.waiting.wait()
         assert 1 == await end_leases(market.database)
-        rounds = asyncio.gather(*(settling.settle(market.context) for _ in range(4)))
+        rounds = asyncio.gather(*(settling.settle(market.context) for _ in range(MANY)))
         wire.answer.set()
         assert 1 >= sum(await rounds)
         assert said(await live) in (MAPPED, JOINED_IN)
@@ -298,14 +327,14 @@ async def test_settling_from_everywhere_while_the_request_is_under_way(market: S
 
 
 async def test_settling_from_everywhere_at_once(service: Service) -> None:
-    """Four rounds ask about each registration once, and together finish them all."""
+    """Sixteen rounds ask about each registration once, and together finish them all."""
     who = [
         await person(service, turn, catalog_id)
         for turn, catalog_id in enumerate(await more_satkers(service, 4))
     ]
     for turn, each in enumerate(who):
         assert CHECKING == said(await each.register(f"lost+{turn}@baru.example"))
-    assert 4 == sum(await asyncio.gather(*(settling.settle(service.context) for _ in range(4))))
+    assert 4 == sum(await asyncio.gather(*(settling.settle(service.context) for _ in range(MANY))))
     assert ["mapped"] * 4 == [await each.status() for each in who]
     await check(service)
 

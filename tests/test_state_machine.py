@@ -17,8 +17,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.canary import PASSWORD
 from tests.crash.processes import DEADLINE, wait_until
-from tests.crash.world import CANARY, SEED, SYSTEMS, Answer, Person, System, World, Worlds
+from tests.crash.world import SEED, SYSTEMS, Answer, Person, System, World, Worlds
 
 pytest_plugins = ["tests.crash.worlds"]
 
@@ -102,7 +103,7 @@ class Portal(RuleBasedStateMachine):
     @rule(who=WHO)
     def log_in_badly(self, who: str) -> None:
         if self.people[who].satker:
-            answer = self.people[who].log_in(password=f"{CANARY}-salah")
+            answer = self.people[who].log_in(password=f"{PASSWORD}-salah")
             assert answer.status in DOCUMENTED - {200, 201, 202}
 
     @rule(who=WHO, times=st.integers(1, 3))

@@ -1,4 +1,4 @@
-"""SIGTERM lets running requests end, within a bound; what is cut is as a crash; crash points never reach production."""
+"""SIGTERM lets running requests end, within a bound; what is cut is as a crash; who leaves cuts nothing."""
 
 import signal
 import time
@@ -68,6 +68,18 @@ def test_stopping_without_patience(world: World) -> None:
     assert {"calling"} == {attempt.state for attempt in world.open_attempts()}
     world.settle_all()
     assert "mapped" == _status(world, person.satker)
+    assert [] == world.violations()
+
+
+def test_leaving_while_a_registration_is_under_way(world: World) -> None:
+    """The browser is closed: the work ends all the same, and nothing is left in doubt."""
+    person = world.person()
+    world.fault("register", "sleep_after", seconds=DEADLINE / 2)
+    assert person.register(patience=DEADLINE / 4).cut
+    wait_until(lambda: person.mapping().word == "mapped")
+    assert 1 == len(world.made_for(person.new_email))
+    (attempt,) = (each for each in world.attempts("mapped") if each.satker_id == person.satker)
+    assert (1, 0) == (attempt.sends, attempt.asks)
     assert [] == world.violations()
 
 

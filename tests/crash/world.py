@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import os
 import signal
 import threading
@@ -19,6 +20,7 @@ from app.startup import migrate_database
 from sqlalchemy import insert, select
 
 from tests import described
+from tests.canary import PASSWORD
 from tests.crash import witness
 from tests.crash.processes import DEADLINE, LEASE, Process, Pulse, environment, free_port
 from tests.invariants import violations
@@ -33,7 +35,6 @@ SEED = int(os.environ.get("CRASH_SEED", "1"))
 FULL = os.environ.get("CRASH") == "full"
 
 SYSTEMS: tuple[System, ...] = ("sqlite", "postgresql")
-CANARY = "Kenari-7f3a91c2-Sandi"  # the password of everybody, to be found nowhere
 SATKERS = 5000
 SLACK = 0.5  # seconds that an answer may take beyond the deadline
 PARTIES = 3  # processes that share each answer's work, and each may be kept waiting by a busy machine
@@ -66,6 +67,7 @@ class Tally:
     answers: Counter[str] = field(default_factory=Counter)
     killed: int = 0
     broken: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     latest: float = (
         0.0  # seconds that the slowest answer took beyond the deadline, the machine's own lateness apart
     )
@@ -77,6 +79,7 @@ class Tally:
             f"slowest answer: deadline {self.latest:+.2f} s",
             f"invariants checked {self.checks} times, violations: {len(self.broken)}",
             *self.broken,
+            *self.notes,
         ]
 
 
@@ -92,23 +95,33 @@ class World:
         self.broken: list[str] = []
         self.troubled = 0  # faults that the running service may have met
         self.numbers = iter(range(1, SATKERS))
-        ports = free_port(), free_port()
-        self.settings = environment(url, ports[1])
+        port = free_port()
+        self.settings = environment(url, port)
         self._pulse = pulse
-        serve = ["serve", "--port", str(ports[0])]
-        trade = ["sandbox", "--port", str(ports[1]), "--database", str(folder / "mbizmarket.db")]
-        self.service = Process(folder, serve, self.settings, f"http://127.0.0.1:{ports[0]}/readyz")
-        self.market = Process(folder, trade, self.settings, f"http://127.0.0.1:{ports[1]}/sandbox/truth")
-        # A connection for each call: one that a killed process left behind would fail the next call.
-        once = httpx.Limits(max_keepalive_connections=0)
-        self._http = httpx.Client(
-            base_url=f"http://127.0.0.1:{ports[0]}", limits=once, timeout=30, trust_env=False
-        )
-        self._mbiz = httpx.Client(
-            base_url=f"http://127.0.0.1:{ports[1]}", limits=once, timeout=30, trust_env=False
-        )
+        trade = ["sandbox", "--port", str(port), "--database", str(folder / "mbizmarket.db")]
+        self.market = Process(folder, trade, self.settings, f"http://127.0.0.1:{port}/sandbox/truth")
+        self._mbiz = _client(port)
+        self._serve()
         self._runner = asyncio.Runner()
         self._database = Database(url)
+
+    def _serve(self) -> None:
+        port = free_port()
+        serve = ["serve", "--port", str(port)]
+        self.service = Process(self.folder, serve, self.settings, f"http://127.0.0.1:{port}/readyz")
+        self._http = _client(port)
+
+    @contextlib.contextmanager
+    def replica(self) -> Iterator["World"]:
+        """The same world seen through a second service on the same database."""
+        other = copy.copy(self)
+        other._serve()
+        try:
+            other.service.start()
+            yield other
+        finally:
+            other.service.kill()
+            other._http.close()
 
     def look(self, question: Callable[[Database], Awaitable[T]]) -> T:
         """An answer from the database itself."""
@@ -152,13 +165,23 @@ class World:
         self.service.kill()
 
     def ask(
-        self, method: str, path: str, number: int = 0, body: Any = None, *, prompt: bool = True
+        self,
+        method: str,
+        path: str,
+        number: int = 0,
+        body: Any = None,
+        *,
+        prompt: bool = True,
+        patience: float = 30,
     ) -> Answer:
-        """As PP `number`. Every answer is held against the published document and, if `prompt`, the deadline."""
+        """As PP `number`, who leaves after `patience` seconds.
+
+        Every answer is held against the published document and, if `prompt`, the deadline.
+        """
         headers = bearer(sub=f"pp-{number}", email=email_of(number))
         began = time.monotonic()
         try:
-            answer = self._http.request(method, path, json=body, headers=headers)
+            answer = self._http.request(method, path, json=body, headers=headers, timeout=patience)
         except httpx.TransportError:
             TALLY.answers["cut"] += 1
             return Answer(None, "", None, time.monotonic() - began)
@@ -175,7 +198,7 @@ class World:
         TALLY.latest = max(TALLY.latest, seconds - DEADLINE)
         if seconds > DEADLINE + SLACK:
             self.broken.append(f"I11: {where} after {seconds:.2f} s")
-        if CANARY in answer.text:
+        if PASSWORD in answer.text:
             self.broken.append(f"I13: {where} has the password in it")
         if answer.status_code == 500:
             self.broken.append(f"I9: {where}")
@@ -295,13 +318,13 @@ class Person:
         """The one that they register with at mbizmarket."""
         return f"baru{self.number}@satker.example"
 
-    def post(self, what: str, body: Any = None, **how: bool) -> Answer:
+    def post(self, what: str, body: Any = None, **how: Any) -> Answer:
         return self.world.ask("POST", f"/v1/satkers/{self.satker}/{what}", self.number, body, **how)
 
-    def register(self, **how: bool) -> Answer:
-        return self.post("mapping/register", registration(self.new_email, password=CANARY), **how)
+    def register(self, **how: Any) -> Answer:
+        return self.post("mapping/register", registration(self.new_email), **how)
 
-    def log_in(self, email: str | None = None, password: str = CANARY) -> Answer:
+    def log_in(self, email: str | None = None, password: str = PASSWORD) -> Answer:
         return self.post("mapping/login", {"email": email or self.email, "password": password})
 
     def confirm(self, company_id: str) -> Answer:
@@ -309,6 +332,9 @@ class Person:
 
     def unlink(self) -> Answer:
         return self.world.ask("DELETE", f"/v1/satkers/{self.satker}/mapping", self.number)
+
+    def remove(self) -> Answer:
+        return self.world.ask("DELETE", f"/v1/satkers/{self.satker}", self.number)
 
     def enter(self) -> Answer:
         return self.post("entry")
@@ -320,12 +346,20 @@ class Person:
         """Whether their own e-mail has an account."""
         return self.world.ask("GET", "/v1/mbiz-account", self.number)
 
-    def open_account(self) -> str:
-        """Their own account at mbizmarket, with one company, whose id this is."""
-        company = {"name": f"PT {self.number}", "city": "Bandung"}
-        form = {"email": self.email, "password": CANARY, "name": "Nama Akun", "companies": [company]}
+    def open_account(self, company_id: str = "") -> str:
+        """Their own account at mbizmarket, with this company or else a new one; the company's id."""
+        companies = [] if company_id else [{"name": f"PT {self.number}", "city": "Bandung"}]
+        form = {"email": self.email, "password": PASSWORD, "name": "Nama Akun", "companies": companies}
         made = self.world.trade("POST", "accounts", form)
-        return str(made["companies"][0]["company_id"])
+        if company_id:
+            self.world.trade("PUT", f"accounts/{made['account_id']}/companies/{company_id}")
+        return company_id or str(made["companies"][0]["company_id"])
+
+
+def _client(port: int) -> httpx.Client:
+    """A connection for each call: one that a killed process left behind would fail the next call."""
+    once = httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", limits=once, timeout=30, trust_env=False)
 
 
 def email_of(number: int) -> str:

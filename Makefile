@@ -35,8 +35,8 @@ test: $(DEV) ## run all tests, on SQLite and on PostgreSQL
 crash: $(DEV) ## the whole crash matrix: kills and faults at every step, on both databases
 	@CRASH=full $(PY) -m pytest tests/crash
 
-soak: $(DEV) ## ten minutes of random calls, kills and faults, then every promise checked
-	@$(PY) -m tests.soak --minutes 10 --database sqlite
+soak: $(DEV) ## ten minutes of random calls, kills and faults on both databases, then every promise checked
+	@$(PY) -m tests.soak --minutes 10
 
 fuzz: $(DEV) ## send 20,000 made-up requests and hold every answer to the published document
 	@$(PY) -m tests.fuzz --cases 20000

@@ -1,11 +1,13 @@
-"""python -m tests.soak --minutes 10 --database sqlite --seed 1: people, faults and kills at random, for a while.
+"""python -m tests.soak --minutes 10 --seed 1: people, faults and kills at random, for a while, on both databases.
 
-Ends with everything settled and every promise checked; prints what was seen, and exits 1 when one was broken.
+Ends with everything settled, every promise checked and the password that everybody typed looked for in all that was
+written; prints what was seen, and exits 1 when a promise was broken.
 """
 
 import argparse
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -15,8 +17,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests import canary
 from tests.crash.processes import DEADLINE, LEASE
-from tests.crash.world import SYSTEMS, TALLY, Answer, Person, World, world_on
+from tests.crash.world import SYSTEMS, TALLY, Answer, Person, System, World, world_on
 
 PEOPLE = 6  # at once
 KEEP = 12  # satkers that somebody is busy with; the oldest is given up for a new one
@@ -56,7 +59,10 @@ class Soak:
         self.world.settle_all()
 
     def _trouble(self) -> None:
-        what = self.chance.choices(["fault", "kill", "stop", "expire", "settle"], [60, 12, 3, 5, 5])[0]
+        kinds = {"fault": 60, "kill": 12, "stop": 3, "expire": 5, "settle": 5}
+        if self.world.postgres:
+            kinds["kill the database"] = 3
+        what = self.chance.choices([*kinds], [*kinds.values()])[0]
         self.seen[what] += 1
         match what:
             case "fault":
@@ -75,6 +81,11 @@ class Soak:
                 self.world.trade("POST", "tokens/expire")
             case "settle":
                 self.world.settle()
+            case "kill the database":
+                assert self.world.postgres is not None
+                self.world.postgres.kill()
+                time.sleep(self.chance.uniform(0, DEADLINE / 2))
+                self.world.postgres.start()
 
     def _live(self, chance: random.Random) -> None:
         """One after the other, at whichever satker; now and then somebody new comes."""
@@ -118,31 +129,43 @@ class Soak:
         return person
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--database", choices=SYSTEMS, default="sqlite")
-    parser.add_argument("--seed", type=int, default=1)
-    wanted = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="soak-") as folder,
-        world_on(wanted.database, Path(folder)) as world,
-    ):
-        soak = Soak(world, wanted.seed, time.monotonic() + wanted.minutes * 60)
-        soak.run()
-        broken = world.violations()
-        ended = Counter(attempt.state for attempt in world.attempts(*STATES))
+STATES = ("calling", "uncertain", "mapped", "refused", "conflict", "orphan", "removed")
+
+
+def soak_on(system: System, minutes: float, seed: int) -> bool:
+    """Whether every promise was kept."""
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        with world_on(system, Path(folder)) as world:
+            soak = Soak(world, seed, time.monotonic() + minutes * 60)
+            soak.run()
+            broken = world.violations()
+            ended = Counter(attempt.state for attempt in world.attempts(*STATES))
+        canary.look_into(Path(folder))  # PostgreSQL's own folder is looked into when it goes
     report = [
-        f"soak of {wanted.minutes:g} minutes on {wanted.database}, seed {wanted.seed}",
+        f"soak of {minutes:g} minutes on {system}, seed {seed}",
         *(f"  {what:30}{count:6}" for what, count in sorted(soak.seen.items())),
         f"attempts at the end: {dict(ended)}",
         *TALLY.lines(),
+        f"files with the password in them: {len(canary.found)}",
+        *canary.found,
     ]
     sys.stdout.write("\n".join(report) + "\n")
-    sys.exit(bool(broken))
+    return not broken and not canary.found
 
 
-STATES = ("calling", "uncertain", "mapped", "refused", "conflict", "orphan", "removed")
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--database", choices=SYSTEMS, help="this one alone")
+    parser.add_argument("--seed", type=int, default=1)
+    wanted = parser.parse_args()
+    if wanted.database:
+        sys.exit(not soak_on(wanted.database, wanted.minutes, wanted.seed))
+    again = [sys.executable, "-m", "tests.soak", *sys.argv[1:], "--database"]
+    both = [subprocess.Popen([*again, system]) for system in SYSTEMS]
+    statuses = [each.wait() for each in both]
+    sys.exit(any(statuses))
+
 
 if __name__ == "__main__":
     main()

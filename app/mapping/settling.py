@@ -148,10 +148,7 @@ _ATTEMPT = (
 
 
 async def ask(context: Context, call: Call, opened: Open) -> bool:
-    """Asks mbizmarket once what became of an uncertain registration, and writes down what follows.
-
-    False when mbizmarket is away.
-    """
+    """Asks mbizmarket once what became of a registration, and writes down what follows. False when it is away."""
     await doubt(context, opened, actor="system")  # one that was left under way is uncertain from now on
     try:
         registration = await context.mbiz.find_registration(call, opened.id)
@@ -286,17 +283,7 @@ async def _claim(context: Context, row: AnyRow, now: datetime) -> bool:
 
 
 async def _ask_row(context: Context, row: AnyRow) -> bool:
-    """False when mbizmarket is away."""
+    """False when mbizmarket is away. Of one that was given up only what turns up late changes anything."""
     opened = Open(row.id, row.pp_id, row.satker_id, row.email_digest, row.sends)
     call = Call.within(context.settings.mbiz_deadline_seconds / 3, f"settle-{uuid4().hex}")
-    if row.state != "refused":
-        return await ask(context, call, opened)
-    try:
-        registration = await context.mbiz.find_registration(call, opened.id)
-    except mbiz.BadAnswer:
-        return True
-    except mbiz.MbizError:
-        return False
-    if registration and _is_for(context, opened, registration):
-        await _found_late(context, opened, registration)
-    return True
+    return await ask(context, call, opened)

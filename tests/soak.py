@@ -61,7 +61,7 @@ class Soak:
     def _trouble(self) -> None:
         kinds = {"fault": 60, "kill": 12, "stop": 3, "expire": 5, "settle": 5}
         if self.world.postgres:
-            kinds["kill the database"] = 3
+            kinds["kill the database"] = 8
         what = self.chance.choices([*kinds], [*kinds.values()])[0]
         self.seen[what] += 1
         match what:

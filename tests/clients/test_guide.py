@@ -5,6 +5,7 @@ The tools come by `make clients`, which needs node and npm; without them these t
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def command(start: str) -> list[str]:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     with running(tmp_path_factory.mktemp("demo")) as demo:
+        demo.unused = [satker for satker in demo.unused if satker["klpd_code"] != "K92"]  # the guide's own
         yield demo
 
 
@@ -99,6 +101,21 @@ def walk(client: Client, person: Person, satker: dict[str, str], registered: str
     *steps, address, again = done.stdout.split()
     assert (True, "304") == (address.startswith(f"{person.demo.mbiz}/masuk/"), again)
     return steps
+
+
+@pytest.mark.parametrize(
+    ("language", "start"), [("typescript", "node flow.mjs"), ("python", "venv/bin/python flow.py")]
+)
+def test_following_the_guide(request: pytest.FixtureRequest, demo: Demo, language: str, start: str) -> None:
+    """Its commands say Sudah and Belum; both open mbizmarket."""
+    client: Client = request.getfixturevalue(language)
+    person = new_person(demo)
+    lines = re.findall(rf"^{re.escape(start)} (.*)$", GUIDE, re.MULTILINE)
+    for arguments, expected in zip(map(shlex.split, lines), (["sudah"], ["belum", "checking"]), strict=True):
+        done = client(person.token(), *arguments)
+        assert done.returncode == 0, done.stderr
+        assert arguments[2] == expected[0]
+        assert ["ask_registered", *expected[1:], "open_mbizmarket"] == done.stdout.split()[:-2]
 
 
 def test_confirming(client: Client, demo: Demo) -> None:

@@ -54,6 +54,14 @@ def test_exporting_the_document(tmp_path: Path) -> None:
     assert (ROOT / "openapi" / "service.json").read_bytes() == exported
 
 
+def test_starting_without_the_document() -> None:
+    """What writes it is imported when somebody asks: until then a worker neither makes nor holds any of it."""
+    start = "import sys, app.main as main; main._routed(); print([m for m in sys.modules if 'app.published' in m])"
+    command = [sys.executable, "-c", start]
+    done = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, check=True)
+    assert "[]" == done.stdout.strip()
+
+
 @pytest.mark.anyio
 async def test_fetching_the_document(shared_service: Service) -> None:
     """The service publishes the same, to whoever asks."""
@@ -82,10 +90,11 @@ def test_reading_in_the_order_of_the_flow() -> None:
 
 
 def test_describing_everything_that_is_sent() -> None:
-    """No parameter and no schema is left to guessing."""
+    """No parameter and no schema is left to guessing; a parameter is of one type."""
     for name, operation in OPERATIONS.items():
         for parameter in operation.get("parameters", ()):
             assert parameter["description"], (name, parameter["name"])
+            assert parameter["schema"]["type"] != "null", (name, parameter["name"])
     assert [] == [name for name, schema in SCHEMAS.items() if not schema.get("description")]
 
 

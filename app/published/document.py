@@ -111,9 +111,18 @@ def _complete(operation: Node, path: str, examples: Node) -> None:
             _exemplify(answer["content"], examples[status])
         if answer.get("description") == "Successful Response":
             answer["description"] = "As asked." if "content" in answer else "Done; there is nothing to say."
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _without_null(parameter["schema"])
     if "requestBody" in operation:
         _exemplify(operation["requestBody"]["content"], examples["request"])
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _without_null(schema: Node) -> Node:
+    """A parameter is left out; none can be null."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    rest = {name: value for name, value in schema.items() if name != "anyOf"}
+    return {**kinds[0], **rest} if len(kinds) == 1 else schema
 
 
 def _exemplify(content: Node, examples: Node) -> None:

@@ -9,7 +9,7 @@ import asyncpg
 from sqlalchemy.engine import URL, make_url
 
 CONNECT_SECONDS = 3.0  # a host that has not let us in by then is passed over
-SILENT_SECONDS = 10  # a machine that has not acknowledged what it was sent by then is dead
+SILENT_SECONDS = 5  # a machine that has not acknowledged what it was sent by then is dead
 
 _PASSED_OVER = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
 

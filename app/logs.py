@@ -53,9 +53,8 @@ class Request(NamedTuple):
     def tell(self) -> None:
         """Its line. Put together by hand where it is JSON: each request has one, and structlog takes thrice as long."""
         if _json_lines is None:
-            log.info(
-                "request", **{name: value for name, value in self._asdict().items() if value is not None}
-            )
+            fields = self._replace(ms=round(self.ms, 1), mbiz_ms=round(self.mbiz_ms, 1))._asdict()
+            log.info("request", **{name: value for name, value in fields.items() if value is not None})
             return
         route = _quoted(self.route) if self.route else "null"
         pp_id = _quoted(self.pp_id) if self.pp_id else "null"
@@ -87,5 +86,5 @@ def _for_people() -> list[Any]:
     return [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper("%H:%M:%S", utc=False),
-        structlog.dev.ConsoleRenderer(pad_event_to=0),
+        structlog.dev.ConsoleRenderer(pad_event_to=0, sort_keys=False),
     ]

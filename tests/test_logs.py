@@ -200,5 +200,5 @@ def test_running_on_a_terminal(sqlite_url: str, tmp_path: Path) -> None:
         os.close(terminal)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert re.search(r"^\d\d:\d\d:\d\d \[info +\] request .*method=GET", plain), plain
-    assert "route=/healthz status=200" in plain
+    assert "method=GET route=/healthz status=200 outcome=ok ms=" in plain
     assert "{" not in plain

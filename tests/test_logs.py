@@ -48,7 +48,7 @@ def await_answer(url: str, process: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < give_up:
         assert process.poll() is None, f"it ended with {process.returncode}"
         try:
-            httpx.get(url, trust_env=False).raise_for_status()
+            httpx.get(url, trust_env=False, timeout=60).raise_for_status()
         except httpx.TransportError:
             time.sleep(0.05)
         else:
@@ -90,7 +90,7 @@ def written(sqlite_url: str, tmp_path: Path) -> tuple[list[dict[str, Any]], str]
     running = Running(sqlite_url, tmp_path)
     try:
         running.await_ready()
-        with httpx.Client(base_url=running.url, headers=bearer(email=EMAIL, name=CANARY)) as http:
+        with httpx.Client(base_url=running.url, headers=bearer(email=EMAIL, name=CANARY), timeout=60) as http:
             say_everything(http)
             counted = http.get("/metrics").text
     finally:

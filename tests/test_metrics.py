@@ -269,7 +269,7 @@ def workers(sqlite_url: str, tmp_path: Path) -> Iterator[tuple[Running, str]]:
 
 
 def look(url: str) -> Told:
-    answer = httpx.get(url, trust_env=False)
+    answer = httpx.get(url, trust_env=False, timeout=60)
     assert answer.status_code == 200
     return Told(answer.text)
 
@@ -300,17 +300,20 @@ def test_counting_with_two_workers(workers: tuple[Running, str], tmp_path: Path)
     """
     service, url = workers
     until(closed, url, 2)
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(trust_env=False, timeout=60) as http:
         for _ in range(30):  # a connection each, so that both workers get some
             assert (
-                200 == httpx.get(f"{service.url}/v1/satkers", headers=bearer(), trust_env=False).status_code
+                200
+                == httpx.get(
+                    f"{service.url}/v1/satkers", headers=bearer(), trust_env=False, timeout=60
+                ).status_code
             )
         assert (404, "not_found") == (
             (answer := http.get(f"{service.url}/metrics")).status_code,
             answer.json()["code"],
         )
     assert [30] * 8 == [listed(look(url)) for _ in range(8)]
-    assert 404 == httpx.get(url.replace("metrics", "v1/satkers"), trust_env=False).status_code
+    assert 404 == httpx.get(url.replace("metrics", "v1/satkers"), trust_env=False, timeout=60).status_code
 
     killed = min(pids(tmp_path))
     os.kill(killed, signal.SIGKILL)
@@ -343,7 +346,7 @@ def test_starting_after_a_kill(workers: tuple[Running, str], sqlite_url: str, tm
         now = set(tmp_path.glob("satu-pp-metrics-*"))
         assert (True, 2) == (running_now < now, len(now))
         # Without a port of their own they are on the API's.
-        assert 200 == httpx.get(f"{second.url}/metrics", trust_env=False).status_code
+        assert 200 == httpx.get(f"{second.url}/metrics", trust_env=False, timeout=60).status_code
     finally:
         second.stop()
 

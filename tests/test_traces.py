@@ -203,7 +203,10 @@ def test_serving_while_the_collector_is_away(sqlite_url: str, tmp_path: Path) ->
     try:
         service.await_ready()
         answer = httpx.get(
-            f"{service.url}/v1/satkers", headers={**bearer(), "traceparent": TRACEPARENT}, trust_env=False
+            f"{service.url}/v1/satkers",
+            headers={**bearer(), "traceparent": TRACEPARENT},
+            trust_env=False,
+            timeout=60,
         )
         assert 200 == answer.status_code
     finally:
@@ -222,7 +225,7 @@ def test_a_service_of_its_own_tells_the_collector(
     service = Running(sqlite_url, tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=f"{collector.url}/")
     try:
         service.await_ready()
-        httpx.get(f"{service.url}/v1/satkers?q={CANARY}", headers=bearer(), trust_env=False)
+        httpx.get(f"{service.url}/v1/satkers?q={CANARY}", headers=bearer(), trust_env=False, timeout=60)
     finally:
         service.stop()
     assert "GET /v1/satkers" in {span.name for span in collector.spans()}

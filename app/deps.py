@@ -7,10 +7,11 @@ as much as the rest of a read. A test finds one that is not.
 import re
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from pydantic import BaseModel
 
 from app.auth import Pejabat
 from app.db import Database
@@ -93,3 +94,8 @@ _BEARER = HTTPBearer(
 def v1_router(tag: str) -> APIRouter:
     """A router of the API: under /v1, with a token, and strict about query parameters."""
     return APIRouter(prefix="/v1", tags=[tag], dependencies=[Depends(_BEARER), Depends(known_query_only)])
+
+
+def as_json(out: BaseModel) -> Response:
+    """For reads asked often: FastAPI would check again what is of its model already, a third of the time of a list."""
+    return Response(out.model_dump_json(), media_type="application/json")

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import Path, Query
+from fastapi import Path, Query, Response
 
 from app import cursors
 from app.catalog import store
 from app.catalog.schemas import CatalogSatkerOut, CatalogSatkerPageOut, KlpdOut, KlpdPageOut
-from app.deps import Db, v1_router
+from app.deps import Db, as_json, v1_router
 from app.fields import Query as Words
 from app.openapi import problems
 from app.problems import KlpdNotFound, invalid_field
@@ -21,21 +21,22 @@ Cursor = Annotated[
 ]
 
 
-@router.get("/klpd", operation_id="listKlpd", summary="Find a K/L/P/D")
-async def list_klpd(db: Db, q: Q = "", limit: Limit = 20, cursor: Cursor = None) -> KlpdPageOut:
+@router.get("/klpd", operation_id="listKlpd", summary="Find a K/L/P/D", response_model=KlpdPageOut)
+async def list_klpd(db: Db, q: Q = "", limit: Limit = 20, cursor: Cursor = None) -> Response:
     """The first step of Tambah Baru: the ministry, agency or local government that the satker belongs to."""
     try:
         page = await store.find_klpds(db, q, cursor=cursor, limit=limit)
     except cursors.BadCursor:
         raise invalid_field("cursor") from None
     items = [KlpdOut(code=row.code, name=row.name, kind=row.kind) for row in page.items]
-    return KlpdPageOut(items=items, next_cursor=page.next_cursor)
+    return as_json(KlpdPageOut(items=items, next_cursor=page.next_cursor))
 
 
 @router.get(
     "/klpd/{code}/satkers",
     operation_id="listCatalogSatkers",
     summary="Find a satker of a K/L/P/D",
+    response_model=CatalogSatkerPageOut,
     responses=problems(KlpdNotFound),
 )
 async def list_catalog_satkers(
@@ -44,7 +45,7 @@ async def list_catalog_satkers(
     q: Q = "",
     limit: Limit = 20,
     cursor: Cursor = None,
-) -> CatalogSatkerPageOut:
+) -> Response:
     """The second step of Tambah Baru. `code` is the one that people know; not every satker has one."""
     try:
         found = await store.find_satkers(db, code, q, cursor=cursor, limit=limit)
@@ -64,4 +65,4 @@ async def list_catalog_satkers(
         )
         for row in page.items
     ]
-    return CatalogSatkerPageOut(items=items, next_cursor=page.next_cursor)
+    return as_json(CatalogSatkerPageOut(items=items, next_cursor=page.next_cursor))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Header, Query, Response
 
-from app.deps import Db, Pp, SatkerId, v1_router
+from app.deps import Db, Pp, SatkerId, as_json, v1_router
 from app.fields import Query as Words
 from app.openapi import problems
 from app.problems import (
@@ -28,7 +28,9 @@ ETAG = {"description": "Of this whole representation; strong.", "schema": {"type
 LOCATION = {"description": "The satker", "schema": {"type": "string"}}
 
 
-@router.get("/satkers", operation_id="listSatkers", summary="The PP's own satkers")
+@router.get(
+    "/satkers", operation_id="listSatkers", summary="The PP's own satkers", response_model=SatkerPageOut
+)
 async def list_satkers(
     db: Db,
     pp: Pp,
@@ -42,15 +44,14 @@ async def list_satkers(
     ] = "-updated_at",
     page: Annotated[int, Query(ge=1, le=1_000_000, description="From 1.")] = 1,
     size: Annotated[int, Query(ge=1, le=100, description="Most items on a page.")] = 10,
-) -> SatkerPageOut:
+) -> Response:
     """What the PP serves, with the status of each mapping: enough to draw the list (Lihat) without further calls."""
     async with db.reading() as reading:
         rows, total = await store.page(
             reading, pp.pp_id, q=q, is_primary=is_primary, status=status, sort=sort, page=page, size=size
         )
-    return SatkerPageOut(
-        items=[satker(row) for row in rows], page=page, size=size, total=total, pages=-(-total // size)
-    )
+    items = [satker(row) for row in rows]
+    return as_json(SatkerPageOut(items=items, page=page, size=size, total=total, pages=-(-total // size)))
 
 
 @router.post(

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import uuid4
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, text, update
+from sqlalchemy import Text, bindparam, delete, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalog.text import words
@@ -56,28 +57,36 @@ async def page(
     size: int,
 ) -> tuple[Sequence[AnyRow], int]:
     """One page of the PP's satkers, and how many there are on all pages."""
-    wanted = _matching(VIEW.where(PpSatker.pp_id == pp_id), q)
+    terms = words(q)
+    statement = _page(len(terms), is_primary, status, sort)
+    values = {"pp_id": pp_id} | {f"term{n}": f"%{_plain(term)}%" for n, term in enumerate(terms)}
+    rows = (await db.execute(statement, values | {"size": size, "skip": (page - 1) * size})).all()
+    if rows or page == 1:
+        return rows, rows[0].total if rows else 0
+    first = (await db.execute(statement, values | {"size": 1, "skip": 0})).all()  # behind the last page
+    return [], first[0].total if first else 0
+
+
+@lru_cache(maxsize=256)
+def _page(terms: int, is_primary: bool | None, status: str | None, sort: str) -> AnySelect:
+    """Each row tells how many there are. Kept, since making a statement anew costs more than executing it."""
+    wanted = VIEW.add_columns(func.count().over().label("total")).where(PpSatker.pp_id == bindparam("pp_id"))
+    for n in range(terms):
+        term = bindparam(f"term{n}", type_=Text)
+        wanted = wanted.where(
+            or_(CatalogSatker.search.like(term, escape="!"), Klpd.search.like(term, escape="!"))
+        )
     if is_primary is not None:
         wanted = wanted.where(PpSatker.is_primary.is_(is_primary))
     if status is not None:
         wanted = wanted.where(STATUS.in_((status,)))
-    key = _SORT[sort.removeprefix("-")]
-    down = sort.startswith("-")
-    ordered = wanted.order_by(key.desc() if down else key, PpSatker.id.desc() if down else PpSatker.id)
-    total = await db.scalar(select(func.count()).select_from(wanted.order_by(None).subquery()))
-    rows = (await db.execute(ordered.limit(size).offset((page - 1) * size))).all()
-    return rows, total or 0
+    keys = _SORT[sort.removeprefix("-")], PpSatker.id
+    ordered = wanted.order_by(*(key.desc() if sort.startswith("-") else key for key in keys))
+    return ordered.limit(bindparam("size")).offset(bindparam("skip"))
 
 
-def _matching(wanted: AnySelect, q: str) -> AnySelect:
-    for word in words(q):
-        wanted = wanted.where(
-            or_(
-                CatalogSatker.search.contains(word, autoescape=True),
-                Klpd.search.contains(word, autoescape=True),
-            )
-        )
-    return wanted
+def _plain(term: str) -> str:
+    return term.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
 async def add(tx: AsyncConnection, pp_id: str, catalog_id: str) -> AnyRow:

@@ -31,18 +31,17 @@ def test_requirements_are_pinned(name: str) -> None:
 
 
 def test_development_runs_what_is_shipped() -> None:
-    """A version that is tested is the version that runs."""
-    run, dev = (
-        set(
-            re.findall(
-                r"^([\w.-]+(?:\[\S+\])?==\S+)", (ROOT / "requirements" / name).read_text(), re.MULTILINE
-            )
-        )
-        for name in ("run.txt", "dev.txt")
+    """A version that is tested is the version that runs; what looks at it is installed beside it and changes none."""
+    run, dev, deploy = (
+        dict(re.findall(r"^([\w.-]+(?:\[\S+\])?)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+        for name in ("requirements/run.txt", "requirements/dev.txt", "deploy/requirements.txt")
     )
 
     assert len(run) > 20
-    assert set() == run - dev
+    assert set() == run.items() - dev.items()
+    assert {name: dev[name] for name in deploy.keys() & dev} == {
+        name: deploy[name] for name in deploy.keys() & dev
+    }
 
 
 def test_no_file_names_a_registry() -> None:

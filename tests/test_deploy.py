@@ -118,3 +118,11 @@ def test_probes_ask_what_there_is() -> None:
     assert {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"} == paths
     published: Any = document()["paths"]
     assert set(paths.values()) <= set(published)
+
+
+def test_the_proxy_is_trusted_where_it_comes_from() -> None:
+    """It meets the replicas on one network alone, whose addresses are the trusted ones; or all seem one."""
+    services, networks = COMPOSE["services"], COMPOSE["networks"]
+    (shared,) = set(services["proxy"]["networks"]) & set(services["service"]["networks"])
+    (subnet,) = networks[shared]["ipam"]["config"]
+    assert subnet["subnet"] == services["service"]["environment"]["TRUSTED_PROXIES"]

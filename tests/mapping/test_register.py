@@ -185,6 +185,8 @@ async def test_registering_again_when_the_lookup_lags(service: Service) -> None:
     assert (1, 2) == (await made(service), await sent(service))
     (attempt,) = await attempts(service.database)
     assert 2 == attempt.sends
+    (registration,) = (await service.truth())["registrations"]
+    assert (attempt.id, 2) == (registration["reference"], registration["deliveries"])
 
 
 @on_sqlite
@@ -206,6 +208,8 @@ async def test_registering_again_what_never_arrived_with_other_data(service: Ser
     address = {"street": "Jalan 1", "city": "Bandung", "postal_code": "40111"}
     answer = await who.register(company={"name": "Nama Lain", "address": address})
     assert (MAPPED, "Nama Lain") == (said(answer), answer.json()["company"]["name"])
+    (attempt,), (registration,) = await attempts(service.database), (await service.truth())["registrations"]
+    assert attempt.id == registration["reference"]
 
 
 async def test_registering_another_email_while_one_is_uncertain(service: Service) -> None:
@@ -323,6 +327,26 @@ async def test_registering_after_a_crash_between_intent_and_answer(database_url:
         wire.answer.set()
         assert MAPPED == said(await who.register())
         assert 1 == await made(service)
+        assert [] == await violations(service.database, await service.truth())
+
+
+async def test_a_first_send_that_fails_while_the_second_is_under_way(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Each send is told its own end; that of the first changes nothing for the second, which ends mapped."""
+    wire = held(tmp_path)
+    async with serving(database_url, wire) as service:
+        who = await person(service)
+        first = asyncio.create_task(who.register())
+        await wire.waiting.wait()
+        assert 1 == await end_leases(service.database)
+        wire.waiting.clear()
+        second = asyncio.create_task(who.register())
+        await wire.waiting.wait()
+        await service.fault("register", "refuse")
+        wire.send.set()
+        assert (503, "mbiz_unavailable") == said(await first)
+        assert MAPPED == said(await second)
         assert [] == await violations(service.database, await service.truth())
 
 

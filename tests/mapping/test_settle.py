@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from app.mapping import settling
+from app.mapping import settling, transitions
+from app.mapping import standing as standings
 from app.models import Attempt
 from sqlalchemy import update
 
@@ -100,6 +101,25 @@ async def test_settling_counts_anew_after_a_repeat(service: Service) -> None:
 
 
 @on_sqlite
+async def test_settling_while_it_is_sent_again(database_url: str, tmp_path: Path) -> None:
+    """A "not found" that was asked for before says nothing about what has been sent since: it is not counted."""
+    wire = held(tmp_path, "/v1/registrations/")
+    async with serving(database_url, wire) as service:
+        who = await person(service)
+        await service.fault("register", "503_before")
+        assert CHECKING == said(await who.register())
+        asking = asyncio.create_task(settle(service))
+        await wire.waiting.wait()
+        (row,) = await attempts(service.database)
+        async with service.database.begin() as tx:
+            standing = await standings.lock(tx, "pp-1", who.satker)
+            assert await transitions.call_again(tx, standing, attempt_id=row.id, sends=1, lease_seconds=60)
+        wire.send.set()
+        assert 1 == await asking
+        (row,) = await attempts(service.database)
+        assert ("calling", 0) == (row.state, row.not_found)
+
+
 async def test_settling_when_the_lookup_lags(service: Service) -> None:
     """Not found, and then found: mapped, not failed."""
     who = await person(service)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from app import figures
+from app.figures import Observatory
 from app.mapping.settling import keep_settling
 from app.models import Attempt
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import event, update
+from sqlalchemy import event, text, update
 
 from tests.admin.desk import BUDI, log_in, map_satker, open_registration
 from tests.canary import PASSWORD
@@ -49,10 +49,9 @@ async def told(service: Service) -> Told:
     return Told(answer.text)
 
 
-@pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is kept from one look to the next."""
-    monkeypatch.setattr(figures, "KEPT", 0)
+def keep_nothing(service: Service) -> None:
+    """From one look to the next."""
+    service.app.state.observatory = Observatory(service.context, kept=0)
 
 
 @pytest.mark.anyio
@@ -123,9 +122,9 @@ async def test_counting_calls_to_mbizmarket(sqlite_service: Service) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.usefixtures("fresh")
 async def test_looking_at_registrations(service: Service) -> None:
     """Attempts by state, the oldest whose outcome is unknown, those overdue, mappings and accesses."""
+    keep_nothing(service)
     before = await told(service)
     assert (0, 0) == (before("attempts", state="mapped"), before("uncertain_oldest_seconds"))
     await map_satker(service, 0)
@@ -194,31 +193,33 @@ async def test_counting_rounds_of_settling(sqlite_service: Service) -> None:
 
 
 @pytest.mark.anyio
-async def test_settling_while_a_round_fails(sqlite_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is wrong with one, the next one comes."""
-    monkeypatch.setattr("app.mapping.settling.NOT_FOUND_TIMES", None)  # a fault that nobody foresaw
-    await open_registration(sqlite_service, 0, "503_before")
-    settling = asyncio.create_task(keep_settling(sqlite_service.context, 0.01))
-    give_up = time.monotonic() + 20
-    while (await told(sqlite_service))("settle_runs_total", outcome="failed") < 1:
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.02)
-    monkeypatch.undo()
-    while (await told(sqlite_service))("settle_runs_total", outcome="ok") < 1:
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.02)
-    settling.cancel()
-    with suppress(asyncio.CancelledError):
-        await settling
+async def test_settling_while_rounds_fail(postgres: Postgres, tmp_path: Path) -> None:
+    """Whatever is wrong with one, the next one comes: here a column that somebody took away, and put back."""
+    name = "metrics_failing"
+    postgres.create_database(name, template="template_satker")
+    async with running(postgres.url(name), tmp_path) as service:
+        settling = asyncio.create_task(keep_settling(service.context, 0.01))
+        for before, after, outcome in (("asks", "gone", "failed"), ("gone", "asks", "ok")):
+            async with service.database.begin() as tx:
+                await tx.execute(text(f"ALTER TABLE attempt RENAME COLUMN {before} TO {after}"))
+            seen = (await told(service))("settle_runs_total", outcome=outcome)
+            give_up = time.monotonic() + 60
+            while (await told(service))("settle_runs_total", outcome=outcome) <= seen:
+                assert time.monotonic() < give_up
+                await asyncio.sleep(0.02)
+        settling.cancel()
+        with suppress(asyncio.CancelledError):
+            await settling
+    postgres.drop_database(name)
 
 
 @pytest.mark.anyio
-@pytest.mark.usefixtures("fresh")
 async def test_looking_while_the_database_is_away(postgres: Postgres, tmp_path: Path) -> None:
     """That is told, and the rest goes on; what only the database knows is left out."""
     name = "metrics_away"
     postgres.create_database(name, template="template_satker")
     async with running(postgres.url(name), tmp_path) as service:
+        keep_nothing(service)
         there = await told(service)
         assert (1, 16) == (there("database_up"), there("database_connections", state="most"))
         await service.database.dispose()

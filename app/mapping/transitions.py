@@ -224,7 +224,7 @@ async def grant(
     actor: history.Actor = "pp",
 ) -> bool:
     """Access for one more PP, as long as the mapping lives."""
-    if not await _rename(tx, attempt_id, company):
+    if not await _rename(tx, standing, attempt_id, company):
         return False
     await _give_access(tx, standing, attempt_id, via, account_id)
     event: history.Event = "imported" if via == "legacy" else "access_gained"
@@ -236,7 +236,7 @@ async def keep(
     tx: AsyncConnection, standing: Standing, *, attempt_id: str, company: Named, account_id: str
 ) -> bool:
     """The access remembers the account that was proven last."""
-    if not await _rename(tx, attempt_id, company):
+    if not await _rename(tx, standing, attempt_id, company):
         return False
     await tx.execute(update(Access).where(Access.satker_id == standing.row.id).values(account_id=account_id))
     return True
@@ -273,9 +273,15 @@ async def _leave(
     return bool((await tx.execute(statement.values(**values))).rowcount)
 
 
-async def _rename(tx: AsyncConnection, attempt_id: str, company: Named) -> bool:
-    """Keeps the name as mbizmarket has it, and holds the mapping so that it cannot end meanwhile."""
-    return await _leave(tx, attempt_id, ("mapped",), None, {"company_name": company.name})
+async def _rename(tx: AsyncConnection, standing: Standing, attempt_id: str, company: Named) -> bool:
+    """Keeps the name as mbizmarket has it, and holds the mapping so that it cannot end meanwhile.
+
+    It must still be this satker's: an operator may have moved it since the standing was read.
+    """
+    mapping = update(Attempt).where(
+        Attempt.id == attempt_id, Attempt.state == "mapped", Attempt.catalog_id == standing.row.catalog_id
+    )
+    return bool((await tx.execute(mapping.values(company_name=company.name))).rowcount)
 
 
 async def _give_access(

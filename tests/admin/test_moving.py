@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from app.admin import moving
 from app.mapping import standing as standings
 from app.mapping import transitions
 from app.models import CatalogSatker
@@ -24,6 +25,7 @@ from tests.admin.desk import (
     told,
 )
 from tests.invariants import violations
+from tests.mapping.people import Person, said
 from tests.service import Service, pp, registration
 
 pytestmark = pytest.mark.anyio
@@ -180,13 +182,28 @@ async def test_moving_while_somebody_is_joining(service: Service) -> None:
         await transitions.grant(
             tx, standing, attempt_id=mapping, company=company, via="login", account_id=None
         )
-        moving = asyncio.create_task(move(service, mapping, service.catalog[5]))
+        mover = asyncio.create_task(move(service, mapping, service.catalog[5]))
         await asyncio.sleep(0.5)
-        assert not moving.done()
+        assert not mover.done()
 
-    assert 200 == (await moving).status_code
+    assert 200 == (await mover).status_code
     assert {theirs: (service.catalog[5], True)} == await satkers(service, "pp-2")
     assert "mapped" == await status(service, theirs, pp(2))
+    await whole(service)
+
+
+async def test_joining_while_a_mapping_is_being_moved(service: Service) -> None:
+    """Who comes second has proven an account of a company that is another satker's by then."""
+    _, mapping = await map_satker(service, 0)
+    theirs = await service.add(service.catalog[0], headers=pp(2))
+    async with service.database.begin() as tx:  # a move that has yet to commit
+        await moving._move(tx, mapping, service.catalog[5])
+        joining = asyncio.create_task(Person(service, theirs, pp(2)).log_in(BUDI["email"]))
+        await asyncio.sleep(0.5)
+        assert not joining.done()
+
+    assert (409, "company_already_mapped") == said(await joining)
+    assert "unmapped" == await status(service, theirs, pp(2))
     await whole(service)
 
 

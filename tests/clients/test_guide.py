@@ -45,17 +45,28 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 @pytest.fixture(scope="module")
-def typescript(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Client:
-    """flow.mts, compiled by `tsc --strict` against the types that openapi-typescript makes."""
+def types(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what openapi-typescript makes of the running service's document."""
     if not (NODE_MODULES / ".bin").exists() or shutil.which("node") is None:
         pytest.skip("there are no node tools: make clients")
     folder = tmp_path_factory.mktemp("typescript")
     (folder / "node_modules").symlink_to(NODE_MODULES)
-    (folder / "flow.mts").write_text(program("ts"))
-    for start in ("npx openapi-typescript", "npx tsc"):
-        _, tool, *arguments = command(start)
-        run([str(NODE_MODULES / ".bin" / tool), *arguments], folder, demo)
-    return lambda token, *arguments: program_run(["node", "flow.mjs", *arguments], folder, demo, token)
+    _, tool, *arguments = command("npx openapi-typescript")
+    run([str(NODE_MODULES / ".bin" / tool), *arguments], folder, demo)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def typescript(demo: Demo, types: Path) -> Client:
+    """flow.mts, compiled by `tsc --strict`."""
+    compile_strictly(types, "flow.mts", program("ts"), demo)
+    return lambda token, *arguments: program_run(["node", "flow.mjs", *arguments], types, demo, token)
+
+
+def compile_strictly(folder: Path, name: str, source: str, demo: Demo) -> None:
+    (folder / name).write_text(source)
+    _, _, *options, _ = command("npx tsc")
+    run([str(NODE_MODULES / ".bin" / "tsc"), *options, name], folder, demo)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +127,13 @@ def test_following_the_guide(request: pytest.FixtureRequest, demo: Demo, languag
         assert done.returncode == 0, done.stderr
         assert arguments[2] == expected[0]
         assert ["ask_registered", *expected[1:], "open_mbizmarket"] == done.stdout.split()[:-2]
+
+
+def test_narrowing(demo: Demo, types: Path) -> None:
+    """`next_step`, `status` and `code` are unions: each line of narrowing.mts is taken, or refused, as it says."""
+    source = Path(__file__).with_name("narrowing.mts").read_text()
+    assert 9 == source.count("@ts-expect-error")
+    compile_strictly(types, "narrowing.mts", source, demo)
 
 
 def test_confirming(client: Client, demo: Demo) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -142,3 +143,14 @@ def test_what_is_long_has_a_reason() -> None:
 
 def end(node: ast.stmt) -> int:
     return node.end_lineno or node.lineno
+
+
+def test_pages_that_name_a_test() -> None:
+    """What docs say is shown by a test is shown by one that is there."""
+    files = list(Path(__file__).parent.rglob("test_*.py"))
+    there = {word for file in files for word in re.findall(r"\btest_\w+", f"{file.name} {file.read_text()}")}
+    pages = (APP.parent / "docs").rglob("*.md")
+    named = {word for page in pages for word in re.findall(r"\btest_\w+", page.read_text())}
+
+    assert named
+    assert set() == {word for word in named if not any(one.startswith(word) for one in there)}

@@ -8,6 +8,7 @@ SUITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c '$(SUITS)' 2>/dev/null && { echo "$$python"; break; }; done)
 UV ?= uv
+WORKERS ?= auto
 
 # What is installed is kept in two stamps, so that nothing is done twice until the requirements change.
 RUN := $(VENV)/run.stamp
@@ -29,8 +30,8 @@ install: $(DEV) ## set up .venv with everything for development
 run: $(RUN) ## start the demo: sandbox mbizmarket, service, sample catalog and a token
 	@$(PY) -m app demo
 
-test: $(DEV) ## run all tests, on SQLite and on PostgreSQL
-	@$(PY) -m pytest
+test: $(DEV) ## run all tests, on SQLite and on PostgreSQL, on up to four cores; WORKERS=0: one after the other
+	@$(PY) -m pytest --numprocesses $(WORKERS) --maxprocesses 4
 
 crash: $(DEV) ## the whole crash matrix: kills and faults at every step, on both databases
 	@CRASH=full $(PY) -m pytest tests/crash

@@ -95,7 +95,7 @@ def queries() -> dict[str, list[str]]:
 
 OWN = """
 INSERT INTO pp_satker (id, pp_id, catalog_id, is_primary, created_at, updated_at)
-SELECT 's' || id, :owner, id, false, :now, :now FROM catalog_satker WHERE klpd_code = 'K0' ORDER BY id LIMIT 200
+SELECT 's' || id, :owner, id, false, :now, :now FROM catalog_satker WHERE klpd_code = 'K0' ORDER BY name LIMIT 200
 """
 MAPPED = """
 INSERT INTO attempt (id, catalog_id, pp_id, satker_id, state, via, company_id, company_name, sends, not_found, asks,
@@ -240,13 +240,14 @@ async def cursor_of(database: Database, where: str, q: str, page: str) -> str | 
 
 async def plans(made: dict[tuple[str, int], Database]) -> AsyncIterator[str]:
     for (system, size), database in made.items():
-        for kind, asked in queries().items():
-            yield f"\n## {system}, {size} satkers: {kind}"
-            for statement in await statements(database, asked[0]):
-                yield "\n".join(["", *statement])
+        for where in ("K0", "klpd", "own"):
+            for kind, asked in queries().items():
+                yield f"\n## {system}, {size} satkers, {PLACES_TO_LOOK[where]}: {kind}"
+                for statement in await statements(database, where, asked[0]):
+                    yield "\n".join(["", *statement])
 
 
-async def statements(database: Database, q: str) -> list[list[str]]:
+async def statements(database: Database, where: str, q: str) -> list[list[str]]:
     """The plan of each statement that this search sends."""
     sent: list[tuple[str, Any]] = []
 
@@ -254,12 +255,18 @@ async def statements(database: Database, q: str) -> list[list[str]]:
         sent.append((statement, parameters))
 
     event.listen(database.engine.sync_engine, "before_cursor_execute", note)
-    await search(database, "K0", q, None)
+    await search(database, where, q, None)
     event.remove(database.engine.sync_engine, "before_cursor_execute", note)
-    explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) "
+    explain = (
+        "EXPLAIN QUERY PLAN "
+        if database.is_sqlite
+        else "EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF, TIMING OFF, SUMMARY OFF) "
+    )
     async with database.reading() as connection:
         answers = [
-            await connection.exec_driver_sql(explain + statement, values) for statement, values in sent[1:]
+            await connection.exec_driver_sql(explain + statement, values)
+            for statement, values in sent
+            if "SET LOCAL" not in statement
         ]
         return [[str(row[-1]) for row in answer] for answer in answers]
 

@@ -193,7 +193,7 @@ async def test_adding_with_a_bad_body(shared_service: Service, body: object, fie
 
 
 async def test_listing_200_satkers_takes_one_statement(service: Service) -> None:
-    """Names, mapping status and company of all of them come with the page; the other statement counts."""
+    """Names, mapping status, company of all of them, and how many there are."""
     first = await service.add(service.catalog[0])
     await fill_list(service, first)
     await register(service, first)

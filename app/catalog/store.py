@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import cursors
-from app.catalog.text import CODES, is_clean, words
+from app.catalog.text import CODES, escaped, is_clean, words
 from app.db import Database
 from app.models import CatalogSatker, Klpd
 
@@ -203,7 +203,7 @@ def _patterns(terms: tuple[str, ...]) -> dict[str, str]:
     """The bind parameters. How a search text is built is what tells the ranks apart."""
     values: dict[str, str] = {}
     for n, term in enumerate(terms):
-        plain = term.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        plain = escaped(term)
         values |= {f"whole{n}": f"% {plain} %", f"start{n}": f"% {plain}%"}
         values |= {f"part{n}": f"%{plain}%", f"named{n}": f"%{plain}%{CODES}%"}
     return values

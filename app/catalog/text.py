@@ -29,6 +29,11 @@ def search_words(name: str) -> list[str]:
     return list(found)
 
 
+def escaped(word: str) -> str:
+    """For a LIKE pattern with ESCAPE '!': every character means itself."""
+    return word.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+
+
 def search_text(names: Iterable[str], codes: Iterable[str | None], before: str = "") -> str:
     """The words of all spellings, those of `before` (an earlier search text) too, each once; then the codes.
 

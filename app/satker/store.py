@@ -8,7 +8,7 @@ from uuid import uuid4
 from sqlalchemy import Text, bindparam, delete, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.catalog.text import words
+from app.catalog.text import escaped, words
 from app.db import AnyRow, AnySelect
 from app.history import store as history
 from app.mapping import ending
@@ -59,7 +59,7 @@ async def page(
     """One page of the PP's satkers, and how many there are on all pages."""
     terms = words(q)
     statement = _page(len(terms), is_primary, status, sort)
-    values = {"pp_id": pp_id} | {f"term{n}": f"%{_plain(term)}%" for n, term in enumerate(terms)}
+    values = {"pp_id": pp_id} | {f"term{n}": f"%{escaped(term)}%" for n, term in enumerate(terms)}
     rows = (await db.execute(statement, values | {"size": size, "skip": (page - 1) * size})).all()
     if rows or page == 1:
         return rows, rows[0].total if rows else 0
@@ -83,10 +83,6 @@ def _page(terms: int, is_primary: bool | None, status: str | None, sort: str) ->
     keys = _SORT[sort.removeprefix("-")], PpSatker.id
     ordered = wanted.order_by(*(key.desc() if sort.startswith("-") else key for key in keys))
     return ordered.limit(bindparam("size")).offset(bindparam("skip"))
-
-
-def _plain(term: str) -> str:
-    return term.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
 async def add(tx: AsyncConnection, pp_id: str, catalog_id: str) -> AnyRow:

@@ -20,10 +20,10 @@ INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-ha
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check crash soak fuzz grow bench bench-search bench-import clients lint ship sbom lock
+.PHONY: help install run test check crash soak fuzz grow bench bench-open bench-profile bench-search bench-import clients lint ship sbom lock
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(DEV) ## set up .venv with everything for development
 
@@ -47,6 +47,12 @@ grow: $(DEV) ## replicas, failover and PgBouncer at length: needs haproxy and pg
 
 bench: $(DEV) $(BENCH) ## compare with others and with the targets: minutes; LONG=1 for growth and memory, too
 	@$(PY) -m bench $(if $(LONG),--long)
+
+bench-open: $(DEV) $(BENCH) ## draw latency against the rate at which requests arrive
+	@$(PY) -m bench.open_loop
+
+bench-profile: $(DEV) $(BENCH) ## draw where the time of a request goes
+	@$(PY) -m bench.profiles
 
 bench-search: $(DEV) ## milliseconds of every kind of search with 7,000, 50,000 and 1,000,000 satkers, on both databases
 	@$(PY) -m bench.search

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 from collections.abc import Callable, Iterable
 
@@ -32,13 +33,18 @@ class Bench:
         self.seconds = seconds
         self.sizes = sizes
         self.targets: list[Target] = []
+        self.refused: dict[str, str] = {}  # parts without a result, and why
         self.written: dict[str, object] = {"machine": f"{platform.platform()}, {os.cpu_count()} cores"}
         self._main: data.Filled | None = None
 
     def run(self, parts: Iterable[str]) -> None:
         for part in parts:
             compare.say(part)
-            getattr(self, part)()
+            try:
+                getattr(self, part)()
+            except Worthless as why:
+                compare.say(f"no result: {why}")
+                self.refused[part] = str(why)
 
     @property
     def main(self) -> data.Filled:
@@ -87,6 +93,7 @@ class Bench:
 
     def close(self) -> None:
         show("Targets", targets.table(self.targets))
+        self.written["Refused"] = self.refused
         self.written["Targets"] = [
             {"what": one.what, "wanted": one.wanted, "values": one.values, "reached": one.reached}
             for one in self.targets
@@ -112,15 +119,18 @@ def main() -> None:
     if len(os.sched_getaffinity(0)) < 2:
         raise SystemExit("the bench needs two cores, one of them for the load")
     BUILD.mkdir(exist_ok=True)
-    try:
-        compare.say("filling a catalog with a million satkers")
-        with data.postgres() as server:
-            rounds = chosen.rounds or (9 if chosen.long else 5)
-            bench = Bench(server, rounds, chosen.seconds, LONG if chosen.long else SHORT)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no server is left behind
+    compare.say("filling a catalog with a million satkers")
+    with data.postgres() as server:
+        rounds = chosen.rounds or (9 if chosen.long else 5)
+        bench = Bench(server, rounds, chosen.seconds, LONG if chosen.long else SHORT)
+        try:
             bench.run(parts)
+        except NotStarted as error:
+            raise SystemExit(f"no result: {error}") from None
+        finally:
             bench.close()
-    except (Worthless, NotStarted) as error:
-        raise SystemExit(f"no result: {error}") from None
+    raise SystemExit(bool(bench.refused))
 
 
 if __name__ == "__main__":

@@ -31,15 +31,17 @@ def sample(
 ) -> Sample:
     """As many requests as the connections carry, or `rate` a second.
 
-    Raises Worthless when an answer was not 2xx, something broke, or connections were missing half way.
+    Raises Worthless when an answer was not 2xx, something broke, or there were never as many connections as asked for.
     """
     command = _own_loader if rate or not which("wrk") else _wrk
     cpu = server.cpu_seconds()
     with subprocess.Popen(
         command(server, requests, connections, seconds, rate), stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as load:
-        time.sleep(seconds / 2)
-        there = server.connections()
+        there = 0
+        while there < connections and load.poll() is None:
+            time.sleep(seconds / 20)
+            there = server.connections()
         out, _ = load.communicate(timeout=seconds * 4 + 30)
     cpu = server.cpu_seconds() - cpu
     told = json.loads(next(line[5:] for line in out.splitlines() if line.startswith("JSON ")))

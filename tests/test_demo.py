@@ -20,7 +20,7 @@ def demo(folder: Path, port: int | None = None) -> tuple[int, list[str]]:
         [sys.executable, "-m", "app", "demo", *arguments, "--folder", str(folder)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     return ended.returncode, ended.stderr.splitlines()
 

@@ -163,7 +163,7 @@ def _free_port() -> int:
 
 def _await(process: subprocess.Popen[bytes], demo: Demo) -> None:
     """The portal is the last to listen."""
-    for _ in range(600):
+    for _ in range(1800):
         assert process.poll() is None, "the demo ended by itself"
         try:
             demo.http.get(f"{demo.portal}/demo.json").raise_for_status()

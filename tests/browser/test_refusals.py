@@ -138,13 +138,14 @@ def test_picking_while_a_colleague_registers(screens: Screens, new_person: NewPe
     first, second = new_person("lost"), new_person()
     catalog = demo.next_satker()
     theirs, satker = first.add(catalog), second.add(catalog)
-    demo.fault("find_registration", "lag", seconds=2)
+    demo.fault("find_registration", "503_before", times=4)
     first.register(theirs)
     screens.sign_in(second)
 
     screens.pick(satker)
     screens.title("Sedang diperiksa")
     expect(screens.dialog).not_to_contain_text(first.email)
+    demo.clear_faults()
 
     screens.title("Masuk ke mbizmarket")
     expect(screens.dialog).to_contain_text("dihubungkan oleh pejabat lain")

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 # Below those the kernel gives to clients: none is lost between two starts. Each of several workers has its own.
 PORTS = range(20_000 + WORKER % 8 * 1500, 21_500 + WORKER % 8 * 1500)
-START_SECONDS = 60.0  # it takes two; a loaded machine may take longer
+START_SECONDS = 120.0  # it takes two; a loaded machine may take longer
 
 DEADLINE = 1.0  # seconds; of the service's settings, and short so that many cases fit into a run
 LEASE = 1.0
@@ -92,7 +92,10 @@ class Process:
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
-        wait_until(self._answers, START_SECONDS, f"nothing answers: {self.log.read_text()[-2000:]}")
+        try:
+            wait_until(self._answers, START_SECONDS, "nothing answers")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.log.read_text()[-2000:]}") from None
 
     def launch(self, **settings: str) -> None:
         assert not self.alive
@@ -121,7 +124,7 @@ class Process:
             self._child.wait(30)
 
     def _answers(self) -> bool:
-        assert self.alive, f"it ended at once: {self.log.read_text()[-2000:]}"
+        assert self.alive, "it ended at once"
         try:
             return httpx.get(self._ready, trust_env=False, timeout=5).is_success
         except httpx.TransportError:

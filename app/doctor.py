@@ -12,7 +12,7 @@ from app.budgets import Shared, storage_for
 from app.db import SCHEMA, Database, DatabaseUnavailable
 from app.keys import Jwks
 from app.mbiz.client import Call, Mbizmarket
-from app.mbiz.errors import BadAnswer, MbizError
+from app.mbiz.errors import BadAnswer, ClientRefused, MbizError
 from app.settings import Settings
 from app.startup import reason
 
@@ -118,11 +118,13 @@ async def _mbizmarket(settings: Settings) -> Finding:
         await mbiz.find_registration(Call.within(settings.mbiz_deadline_seconds, "doctor"), uuid4().hex)
     except BadAnswer:
         return Finding("mbizmarket", False, "what answers at MBIZ_URL is not its partner API")
+    except ClientRefused:
+        return Finding(
+            "mbizmarket", False, "answers, and refuses MBIZ_CLIENT_ID with every MBIZ_CLIENT_SECRET"
+        )
     except MbizError as error:
         why = error.outcome.replace("_", " ")
-        return Finding(
-            "mbizmarket", False, f"{why}: MBIZ_URL, MBIZ_CLIENT_ID and MBIZ_CLIENT_SECRET lead nowhere"
-        )
+        return Finding("mbizmarket", False, f"{why}: MBIZ_URL leads nowhere")
     finally:
         await mbiz.aclose()
     return Finding("mbizmarket", True, f"answers and knows us, {(time.monotonic() - began) * 1000:.0f} ms")

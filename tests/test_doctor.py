@@ -120,7 +120,8 @@ async def test_examining_before_any_migration(tmp_path: Path) -> None:
     [
         (UNKNOWN, None, "ok   answers and knows us"),
         (answers({"hello": "world"}), None, "FAIL what answers at MBIZ_URL is not its partner API"),
-        (UNKNOWN, REFUSED, "FAIL not sent: MBIZ_URL, MBIZ_CLIENT_ID and MBIZ_CLIENT_SECRET"),
+        (UNKNOWN, REFUSED, "FAIL answers, and refuses MBIZ_CLIENT_ID with every MBIZ_CLIENT_SECRET"),
+        (UNKNOWN, answers({}, 503), "FAIL not sent: MBIZ_URL leads nowhere"),
         (answers({}, 503), None, "FAIL unavailable: "),
     ],
 )

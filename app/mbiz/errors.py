@@ -31,6 +31,12 @@ class NotSent(MbizError):
         self.retry_after = retry_after
 
 
+class ClientRefused(NotSent):
+    """mbizmarket knows us by none of our client secrets."""
+
+    outcome = "client_refused"
+
+
 class Unavailable(MbizError):
     """mbizmarket cannot now (429, 5xx, a cut answer). Reads and log-ins may be tried later."""
 

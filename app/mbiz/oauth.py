@@ -12,7 +12,7 @@ import httpx
 from pydantic import Field
 
 from app.mbiz.contract import Wire
-from app.mbiz.errors import BadAnswer, NotSent
+from app.mbiz.errors import BadAnswer, ClientRefused, NotSent
 from app.mbiz.watch import Watch, unwatched
 from app.mbiz.wire import Call, error_code, parse, retry_after
 
@@ -96,7 +96,7 @@ class Tokens:
                 return _read_grant(answer)
             self._credentials.rotate(-1)  # the one that works stays in front
         logger.error("mbizmarket refuses our client id with every secret we have")
-        raise NotSent
+        raise ClientRefused
 
     async def _ask(self, call: Call) -> httpx.Response:
         form = {"grant_type": "client_credentials"}

@@ -87,7 +87,7 @@ async def read(db: AsyncConnection, pp_id: str, satker_id: str) -> Standing:
 
 async def lock(tx: AsyncConnection, pp_id: str, satker_id: str) -> Standing:
     """The same with the PP's satker held until the transaction ends. Raises SatkerNotFound."""
-    await satkers.lock_one(tx, pp_id, satker_id)
+    await satkers.hold(tx, pp_id, satker_id)
     return await read(tx, pp_id, satker_id)
 
 

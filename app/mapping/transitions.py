@@ -20,6 +20,8 @@ from app.models import Access, Attempt, PpSatker
 
 OPEN = ("calling", "uncertain")
 
+_NEW_ATTEMPT, _NEW_ACCESS = insert(Attempt), insert(Access)
+
 
 class Named(Protocol):
     """What is kept of a company."""
@@ -42,17 +44,15 @@ async def insert_mapped(
     """A new mapping: proven by log in or confirm, or imported."""
     now = datetime.now(UTC)
     attempt_id = uuid4().hex
-    await tx.execute(
-        insert(Attempt).values(
-            **_fresh(standing, attempt_id, now),
-            state="mapped",
-            via=via,
-            company_id=company.company_id,
-            company_name=company.name,
-            account_id=account_id,
-            mapped_at=now,
-        )
-    )
+    values = {
+        "state": "mapped",
+        "via": via,
+        "company_id": company.company_id,
+        "company_name": company.name,
+        "account_id": account_id,
+        "mapped_at": now,
+    }
+    await tx.execute(_NEW_ATTEMPT, _fresh(standing, attempt_id, now) | values)
     await _give_access(tx, standing, attempt_id, via, account_id)
     event: history.Event = "imported" if via == "legacy" else "mapped"
     await _record(tx, standing, event, attempt_id, company=company, via=via, actor=actor)
@@ -65,17 +65,16 @@ async def insert_calling(
     now = datetime.now(UTC)
     attempt_id = uuid4().hex
     lease = now + timedelta(seconds=lease_seconds)
-    await tx.execute(
-        insert(Attempt).values(
-            **_fresh(standing, attempt_id, now) | {"sends": 1},
-            state="calling",
-            via="register",
-            email_digest=digest,
-            lease_until=lease,
-            ask_at=lease,
-        )
-    )
-    await _set_failure(tx, standing.row.id, None)
+    values = {
+        "sends": 1,
+        "state": "calling",
+        "via": "register",
+        "email_digest": digest,
+        "lease_until": lease,
+        "ask_at": lease,
+    }
+    await tx.execute(_NEW_ATTEMPT, _fresh(standing, attempt_id, now) | values)
+    await _forget_failure(tx, standing)
     return attempt_id
 
 
@@ -97,7 +96,7 @@ async def call_again(
             not_found_since=None,
         )
     )
-    await _set_failure(tx, standing.row.id, None)
+    await _forget_failure(tx, standing)
     return bool(changed.rowcount)
 
 
@@ -287,32 +286,34 @@ async def _rename(tx: AsyncConnection, standing: Standing, attempt_id: str, comp
 async def _give_access(
     tx: AsyncConnection, standing: Standing, attempt_id: str, via: Via, account_id: str | None
 ) -> None:
-    await tx.execute(
-        insert(Access).values(
-            satker_id=standing.row.id,
-            attempt_id=attempt_id,
-            pp_id=standing.pp_id,
-            account_id=account_id,
-            via=via,
-            granted_at=datetime.now(UTC),
-        )
-    )
-    await _set_failure(tx, standing.row.id, None)
+    values = {
+        "satker_id": standing.row.id,
+        "attempt_id": attempt_id,
+        "pp_id": standing.pp_id,
+        "account_id": account_id,
+        "via": via,
+        "granted_at": datetime.now(UTC),
+    }
+    await tx.execute(_NEW_ACCESS, values)
+    await _forget_failure(tx, standing)
 
 
 async def _fail(
     tx: AsyncConnection, standing: Standing, attempt_id: str, failure: str, actor: history.Actor
 ) -> None:
-    await _set_failure(tx, standing.row.id, failure)
+    values = {"last_failure_code": failure, "last_failure_at": datetime.now(UTC)}
+    await tx.execute(_FAILURE.values(**values), {"satker": standing.row.id})
     await _record(tx, standing, "registration", attempt_id, via="register", outcome=failure, actor=actor)
 
 
 _FAILURE = update(PpSatker).where(PpSatker.id == bindparam("satker"))
 
 
-async def _set_failure(tx: AsyncConnection, satker_id: str, code: str | None) -> None:
-    values = {"last_failure_code": code, "last_failure_at": code and datetime.now(UTC)}
-    await tx.execute(_FAILURE.values(**values), {"satker": satker_id})
+async def _forget_failure(tx: AsyncConnection, standing: Standing) -> None:
+    if standing.row.last_failure_code is not None:
+        await tx.execute(
+            _FAILURE.values(last_failure_code=None, last_failure_at=None), {"satker": standing.row.id}
+        )
 
 
 async def _record(

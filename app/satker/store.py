@@ -175,8 +175,13 @@ _LOCK = (
 
 async def lock_one(tx: AsyncConnection, pp_id: str, satker_id: str) -> AnyRow:
     """This satker, held until the transaction ends, as it is once it is held. Raises SatkerNotFound."""
-    await tx.execute(_LOCK, {"id": plain_id(satker_id), "pp_id": pp_id})
+    await hold(tx, pp_id, satker_id)
     return await get(tx, pp_id, satker_id)
+
+
+async def hold(tx: AsyncConnection, pp_id: str, satker_id: str) -> None:
+    """Holds this satker until the transaction ends. What is read with it is true only if it is read afterwards."""
+    await tx.execute(_LOCK, {"id": plain_id(satker_id), "pp_id": pp_id})
 
 
 async def lock_list(tx: AsyncConnection, pp_id: str) -> None:

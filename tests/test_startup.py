@@ -273,7 +273,8 @@ async def test_registering_while_the_disk_gets_full(
         path = f"/v1/satkers/{satker_id}/mapping"
         answering = asyncio.create_task(service.http.post(f"{path}/register", json=registration()))
         while not (await service.truth())["registrations"]:
-            pass
+            assert not answering.done(), (await answering).text
+            await asyncio.sleep(0.01)
         disk.fill()
         answer = await answering
         assert (503, "database_unavailable") == (answer.status_code, answer.json()["code"])

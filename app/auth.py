@@ -114,7 +114,7 @@ class TokenReader:
     def __init__(
         self, settings: Settings, jwks: Jwks | None = None, verified: Verified | None = None
     ) -> None:
-        self._keys = PublishedKeys(jwks) if jwks else _pinned(settings)
+        self._keys = _pinned(settings) if jwks is None else PublishedKeys(jwks)
         self._verified = verified or Verified()
         self._issuer = settings.bela_issuer
         self._audience = settings.bela_audience

@@ -104,9 +104,9 @@ async def _portal_keys(settings: Settings) -> Finding:
         await jwks.find("")
     finally:
         await jwks.aclose()
-    if not len(jwks):
+    if not jwks.count:
         return Finding("portal keys", False, "BELA_JWKS_URL gave none that could check a token")
-    return Finding("portal keys", True, f"{len(jwks)} from BELA_JWKS_URL")
+    return Finding("portal keys", True, f"{jwks.count} from BELA_JWKS_URL")
 
 
 async def _mbizmarket(settings: Settings) -> Finding:

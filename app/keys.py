@@ -52,7 +52,9 @@ class Jwks:
         self._one_at_a_time = asyncio.Lock()
         self.version = 0
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many keys are known now; not a length, by which one that has fetched none yet would count as false."""
         return len(self._keys)
 
     async def aclose(self) -> None:

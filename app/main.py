@@ -143,7 +143,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         task.cancel()  # what settling was doing is as after a crash: any other round takes it up
     if tasks:
         await asyncio.wait(tasks)
-    if app.state.jwks:
+    if app.state.jwks is not None:
         await app.state.jwks.aclose()
     await close(context)
     if app.state.tracing:

@@ -1,13 +1,17 @@
 """The way into the database: one engine a process, transactions, reads, and what a refusal means."""
 
+import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import DateTime, Dialect, MetaData, Row, Select, String, TypeDecorator, event
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
@@ -24,6 +28,15 @@ Str = String().with_variant(String(collation="C"), "postgresql")
 
 
 RECYCLE_SECONDS = 1800  # a connection's age: behind a name there may be another server by now
+
+# SQLite lets one write at a time, and whoever waits inside it looks ever more rarely whether it is their turn: under
+# load some starved for seconds behind those who came later. So the writers of a process queue here, in the order in
+# which they come, and inside SQLite is waited for other processes alone: a little at a time, so that it looks often.
+LOCK_SECONDS = 5.0  # that a writer waits
+BUSY_MS = 100
+
+# What runs for a request waits no longer than this instant of time.monotonic(); the edge sets it.
+wait_until: ContextVar[float] = ContextVar("wait_until")
 
 # Rows and selects whose columns are reached by name.
 AnyRow = Row[*tuple[Any, ...]]
@@ -60,6 +73,10 @@ class DatabaseUnavailable(Exception):
     """The database cannot be used now: away, full, locked for too long, or without its tables."""
 
 
+class DatabaseBusy(DatabaseUnavailable):
+    """Others kept writing to SQLite for as long as this could wait. It reads."""
+
+
 class Conflict(Exception):
     """A constraint said no; `name` is that constraint's. The transaction changed nothing."""
 
@@ -74,6 +91,7 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url, pool_size)
+        self._writer = asyncio.Lock()
         # Single statements need no transaction: on PostgreSQL that saves two round trips, on SQLite the lock.
         reads = {"reads_only": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         self._reads = self.engine.execution_options(**reads)
@@ -82,8 +100,24 @@ class Database:
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A transaction, committed at the end of the block. Raises Conflict, DatabaseUnavailable."""
         with translated():
-            async with self.engine.begin() as tx:
+            if not self.is_sqlite:
+                async with self.engine.begin() as tx:
+                    yield tx
+                return
+            async with self._turn(), self.engine.begin() as tx:
                 yield tx
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(_give_up() - time.monotonic()):
+                await self._writer.acquire()
+        except TimeoutError:
+            raise DatabaseBusy from None
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -137,14 +171,35 @@ def _sqlite(url: str) -> AsyncEngine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver would otherwise begin late and let savepoints leak
     cursor = connection.cursor()
-    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # Opening is waited for longer: after a crash, whoever comes first repairs the file.
+    opening = ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+    for pragma in (*opening, f"busy_timeout={BUSY_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    if not connection.get_execution_options().get("reads_only"):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if connection.get_execution_options().get("reads_only"):
+        return
+    give_up = _give_up()
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return
+        except OperationalError as error:
+            if not _is_busy(error) or time.monotonic() >= give_up:
+                raise
+
+
+def _give_up() -> float:
+    """Until when a writer that comes now waits."""
+    soon = time.monotonic() + LOCK_SECONDS
+    return min(soon, wait_until.get(soon))
+
+
+def _is_busy(error: DBAPIError) -> bool:
+    code: int = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF == sqlite3.SQLITE_BUSY  # the rest of it says what with
 
 
 _NO_SUCH_TABLE = "42P01"  # PostgreSQL's; SQLite calls it an OperationalError
@@ -161,6 +216,8 @@ def translated() -> Iterator[None]:
             raise DatabaseUnavailable("without its tables") from error
         raise
     except (DBAPIError, PoolTimeout, OSError) as error:
+        if isinstance(error, DBAPIError) and _is_busy(error):
+            raise DatabaseBusy from error
         raise DatabaseUnavailable(type(error).__name__) from error
 
 

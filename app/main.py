@@ -95,7 +95,7 @@ def create_app(
         ),
         proxies=networks(settings.trusted_proxies),
     )
-    app.add_middleware(Edge, metrics=context.metrics, tracing=tracing)
+    app.add_middleware(Edge, budget=settings.mbiz_deadline_seconds, metrics=context.metrics, tracing=tracing)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

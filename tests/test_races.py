@@ -3,12 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from app.db import Database
 from app.mapping import ending, settling
 from app.mapping import standing as standings
 from app.models import CatalogSatker
@@ -268,6 +270,27 @@ async def test_removing_the_satker_while_registering_it(service: Service) -> Non
 Calling = Coroutine[Any, Any, httpx.Response]
 
 
+@asynccontextmanager
+async def replica(service: Service) -> AsyncIterator[Database]:
+    """The database as another process has it."""
+    database = Database(service.context.settings.database_url)
+    yield database
+    await database.dispose()
+
+
+async def test_writing_while_many_write(sqlite_service: Service) -> None:
+    """SQLite has one writer: who comes first is next, and nobody starves behind those who came later."""
+    order = []
+
+    async def write(number: int) -> None:
+        async with sqlite_service.database.begin():
+            order.append(number)
+            await asyncio.sleep(0.02)  # longer than SQLite itself would wait before it looks again
+
+    await asyncio.gather(*map(write, range(MANY)))
+    assert [*range(MANY)] == order
+
+
 async def at_the_lock(service: Service, call: Calling) -> asyncio.Task[httpx.Response]:
     """The call, when it has read what it needs and is about to lock its satker."""
     there = asyncio.Event()
@@ -289,7 +312,7 @@ async def test_unlinking_at_the_moment_when_a_colleague_replaces_the_company(ser
     who, colleague = [await person(service, n) for n in (1, 2)]
     for each in (who, colleague):
         await each.log_in("bersama@lain.example")
-    async with service.database.begin() as tx:
+    async with replica(service) as other, other.begin() as tx:
         standing = await standings.lock(tx, "pp-1", who.satker)
         assert standing.live is not None
         assert await ending.end_mapping(tx, "pp-1", standing.row, standing.live.id)
@@ -301,7 +324,7 @@ async def test_unlinking_at_the_moment_when_a_colleague_replaces_the_company(ser
 async def test_registering_at_the_moment_when_the_satker_is_changed(service: Service) -> None:
     """Who waits for the satker finds another one in its place: not found, and nothing is sent."""
     who = await person(service)
-    async with service.database.begin() as tx:
+    async with replica(service) as other, other.begin() as tx:
         row = await satkers.lock(tx, "pp-1", who.satker)
         await satkers.change(tx, "pp-1", row, service.catalog[1])
         late = await at_the_lock(service, who.register())

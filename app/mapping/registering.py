@@ -4,13 +4,14 @@ A registration is sent again only under its own reference, which cannot make a s
 to have failed is being checked, never failed.
 """
 
+from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import Conflict
+from app.db import Conflict, DatabaseBusy
 from app.mapping import ending, settling, states, transitions
 from app.mapping import standing as standings
 from app.mapping.context import Context, problem_of
@@ -108,7 +109,7 @@ class Registering:
                 return None
             self.context.crash("after_intent")
             opened, sent, failed = intent
-            return await self._send(opened, sent, failed)
+            return await _written(self._send(opened, sent, failed))
 
     async def _write_intent(
         self, before: Standing, budgets: AsyncExitStack
@@ -158,12 +159,13 @@ class Registering:
         third = self.context.settings.mbiz_deadline_seconds / 3
         registration = await settling.evidence(self.context, self.call.at_most(third), opened)
         if registration is not None:
-            return await self._conclude(opened, registration)
+            return await _written(self._conclude(opened, registration))
         async with AsyncExitStack() as budgets:
             failed = await self._call_again(opened, budgets)
             if failed is None:
                 return None
-            return await self._send_again(standing, replace(opened, sends=opened.sends + 1), failed)
+            again = replace(opened, sends=opened.sends + 1)
+            return await _written(self._send_again(standing, again, failed))
 
     async def _call_again(self, opened: Open, budgets: AsyncExitStack) -> Slot | None:
         """Takes the uncertain attempt up; None when somebody else has. Only who takes it up uses the budget."""
@@ -225,3 +227,11 @@ class Registering:
                 raise CompanyAlreadyMapped
             case "orphan":  # freed meanwhile; the account is there, and its owner can log in with it
                 raise EmailTaken
+
+
+async def _written(outcome: Awaitable[Outcome]) -> Outcome:
+    """What cannot be written in time is being checked, whatever mbizmarket said: the row stays open, and is settled."""
+    try:
+        return await outcome
+    except DatabaseBusy:
+        return "checking"

@@ -77,9 +77,7 @@ def serve(
     no_settle: Annotated[bool, typer.Option("--no-settle", help="Leave it to `settle --every`.")] = False,
 ) -> None:
     """Serve the API, and settle registrations whose outcome is not known."""
-    # structlog and httpx import it where there is one, for terminals: 4 MB and 60 ms of a start.
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
-    from app import serving
+    from app import lean, serving  # noqa: F401 - lean first
 
     settings = load(Settings)
     try:

@@ -81,7 +81,7 @@ def serve(host: str, port: int, workers: int, settings: Settings, *, settle: boo
     os.environ[METRICS_HOST] = host
     with _shared_folder() if workers > 1 else nullcontext():
         uvicorn.run(
-            f"app.serving:{(settling_app if settle else app_alone).__name__}",
+            f"app.worker:{(settling_app if settle else app_alone).__name__}",
             factory=True,
             host=host,
             port=port,

@@ -12,7 +12,7 @@ APP = Path(__file__).parent.parent / "app"
 
 # Imports run downward or stay on their floor. The first line that fits a module of app/ says where it lives.
 FLOORS = {
-    "__main__ cli demo portal serving": 7,
+    "__main__ cli demo portal serving worker lean": 7,
     "main": 6,
     "*.routes health docs": 5,
     "deps edge openapi published published.*": 4,

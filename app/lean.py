@@ -1,0 +1,12 @@
+"""Where a server begins, before anything else is imported: what libraries import only because it is there stays out.
+
+Each of them asks whether it is there and goes on without: rich and pygments (structlog and httpx, for terminals),
+watchfiles (uvicorn, for --reload), pydantic.v1 (FastAPI, for models of that time).
+"""
+
+import sys
+
+UNUSED = ("rich", "pygments", "watchfiles", "pydantic.v1")
+
+for name in UNUSED:
+    sys.modules.setdefault(name, None)  # type: ignore[arg-type]

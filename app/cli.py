@@ -184,24 +184,19 @@ def settle(
     every: Annotated[
         float | None, typer.Option(min=1, help="Seconds between rounds; once without it.")
     ] = None,
+    host: Annotated[str, typer.Option(help="Address for METRICS_PORT, with --every.")] = "127.0.0.1",
 ) -> None:
     """Find out what became of registrations whose outcome is not known."""
-    from app import logs
-    from app.main import close, make_context
-    from app.mapping import settling
+    from app import serving
 
-    async def run() -> None:
-        context = make_context(load(Settings))
-        try:
-            if every is None:
-                say(f"asked about {await settling.settle(context, whatever_the_backoff=True)}")
-            else:
-                logs.configure()
-                await settling.keep_settling(context, every)
-        finally:
-            await close(context)
-
-    asyncio.run(run())
+    settings = load(Settings)
+    try:
+        if every is None:
+            say(f"asked about {asyncio.run(serving.settle_once(settings))}")
+        else:
+            asyncio.run(serving.keep_settling(settings, every, host))
+    except serving.Unsafe as error:
+        fail(str(error), 2)
 
 
 @cli.command()

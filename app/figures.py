@@ -39,7 +39,13 @@ class Observatory:
         self._until = 0.0
 
     async def text(self) -> bytes:
-        figures = await self._look()
+        return await self._with(await self._look())
+
+    async def own(self) -> bytes:
+        """The process's own numbers alone, of one that serves nobody: replicas tell what the database knows."""
+        return await self._with({})
+
+    async def _with(self, figures: Figures) -> bytes:
         self.sample()
         # In a thread: with several workers it reads all their files, and requests must not wait for that.
         return await asyncio.to_thread(self._context.metrics.text, figures)

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import logs
 from app.figures import Observatory
-from app.main import Beside, create_app, nothing_beside
+from app.main import Beside, close, create_app, make_context, nothing_beside
+from app.mapping import settling
 from app.metrics import CONTENT_TYPE, SHARED_FOLDER
 from app.protocol import BoundedProtocol
 from app.settings import Settings, load
@@ -70,10 +71,28 @@ def check(host: str, port: int, workers: int, settings: Settings) -> None:
         raise Unsafe("METRICS_PORT: is the port of the API itself")
     bind(host, port).close()
     if settings.metrics_port is not None:
-        try:
-            bind(host, settings.metrics_port).close()
-        except OSError as error:
-            raise Unsafe(f"METRICS_PORT: {settings.metrics_port} on {host}: {error.strerror}") from None
+        _bind_metrics(host, settings.metrics_port).close()
+
+
+async def settle_once(settings: Settings) -> int:
+    """How many registrations were asked about."""
+    context = make_context(settings)
+    try:
+        return await settling.settle(context, whatever_the_backoff=True)
+    finally:
+        await close(context)
+
+
+async def keep_settling(settings: Settings, every: float, host: str) -> None:
+    """For as long as the process lives; on METRICS_PORT, if there is one, it tells what it counts. Raises Unsafe."""
+    logs.configure()
+    context = make_context(settings)
+    port = settings.metrics_port
+    try:
+        async with _metrics(_bind_metrics(host, port), Observatory(context).own) if port else nullcontext():
+            await settling.keep_settling(context, every)
+    finally:
+        await close(context)
 
 
 def serve(host: str, port: int, workers: int, settings: Settings, *, settle: bool) -> None:
@@ -137,37 +156,50 @@ def _metrics_on(host: str, port: int) -> Beside:
 
     @asynccontextmanager
     async def beside(app: FastAPI) -> AsyncIterator[None]:
-        listener = bind(host, port, shared=True)
-        config = uvicorn.Config(
-            _metrics_alone(app.state.observatory),
-            http=BoundedProtocol,
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-        )
-        server = _Beside(config)
-        serving = asyncio.create_task(server.serve([listener]))
-        try:
+        async with _metrics(bind(host, port, shared=True), app.state.observatory.text):
             yield
-        finally:
-            server.should_exit = True
-            await serving
-            listener.close()
 
     return beside
 
 
-def _metrics_alone(observatory: Observatory) -> ASGIApp:
+@asynccontextmanager
+async def _metrics(listener: socket.socket, text: Callable[[], Awaitable[bytes]]) -> AsyncIterator[None]:
+    config = uvicorn.Config(
+        _metrics_alone(text),
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+    )
+    server = _Beside(config)
+    serving = asyncio.create_task(server.serve([listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+def _metrics_alone(text: Callable[[], Awaitable[bytes]]) -> ASGIApp:
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         found = scope["path"] == "/metrics"
-        body = await observatory.text() if found else b""
+        body = await text() if found else b""
         headers = [(b"content-type", CONTENT_TYPE.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200 if found else 404, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     return app
+
+
+def _bind_metrics(host: str, port: int) -> socket.socket:
+    """For one process alone. Raises Unsafe."""
+    try:
+        return bind(host, port)
+    except OSError as error:
+        raise Unsafe(f"METRICS_PORT: {port} on {host}: {error.strerror}") from None
 
 
 def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:

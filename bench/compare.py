@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -73,15 +74,16 @@ def one_round(entries: Mapping[str, Entry], turn: int, seconds: float) -> Round:
     """Each once, beginning with another one each time, with a calibration of both cores before and after each."""
     names = list(entries)
     start = turn % len(names)
-    marks = {core: [calibrate(core)] for core in (SERVER_CORE, LOAD_CORE)}
+    marks = {core: [("the start", calibrate(core))] for core in (SERVER_CORE, LOAD_CORE)}
     samples = {}
     for name in names[start:] + names[:start]:
         samples[name] = entries[name].sample(seconds)
         for core, took in marks.items():
-            took.append(calibrate(core))
-    drift = max(max(took) / min(took) for took in marks.values())
-    if drift > DRIFT:
-        raise Worthless(f"the calibration drifted by {drift - 1:.0%}")
+            took.append((name, calibrate(core)))
+    for core, took in marks.items():
+        (_, least), (name, most) = (choose(took, key=itemgetter(1)) for choose in (min, max))
+        if most / least > DRIFT:
+            raise Worthless(f"the calibration drifted by {most / least - 1:.0%} on core {core}, after {name}")
     return {name: samples[name] for name in names}
 
 

@@ -43,7 +43,7 @@ def environment(database_url: str) -> dict[str, str]:
     }
 
 
-def await_answer(url: str, process: subprocess.Popen[bytes]) -> None:
+def await_answer(url: str, process: subprocess.Popen[Any]) -> None:
     give_up = time.monotonic() + 60  # it takes one or two; a loaded machine may take longer
     while time.monotonic() < give_up:
         assert process.poll() is None, f"it ended with {process.returncode}"

@@ -4,9 +4,11 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from tests.admin.desk import BUDI, log_in, map_satker, open_registration
 from tests.canary import PASSWORD
 from tests.postgres import Postgres
 from tests.service import Service, bearer, pp, running
-from tests.test_logs import Running, free_port
+from tests.test_logs import Running, await_answer, environment, free_port
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -363,3 +365,49 @@ def test_one_worker_keeps_no_folder(sqlite_url: str, tmp_path: Path) -> None:
     finally:
         service.stop()
     assert {"/healthz"} == {json.loads(line)["route"] for line in service.out.read_text().splitlines()}
+
+
+@contextmanager
+def settling(sqlite_url: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """`settle --every` as a process of its own."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "app", "settle", "--every", "1"],
+        env=environment(sqlite_url) | settings,
+        cwd=Path(__file__).parent.parent,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def test_looking_at_a_process_that_settles(sqlite_url: str) -> None:
+    """Its rounds, on METRICS_PORT. What the database knows is the replicas' to tell, and missed when all are gone."""
+    port = free_port()
+    with settling(sqlite_url, METRICS_PORT=str(port)) as process:
+        url = f"http://127.0.0.1:{port}/metrics"
+        await_answer(url, process)
+        give_up = time.monotonic() + 60
+        while 0 == look(url)("settle_runs_total", outcome="ok"):
+            assert time.monotonic() < give_up
+            time.sleep(0.1)
+        seen = look(url)
+    assert 1 == seen("mbiz_breakers", kind="lookup", state="closed")
+    assert not [key for key in seen if key[0] in ("satu_pp_database_up", "satu_pp_attempts")]
+
+
+def test_settling_with_the_metrics_port_of_another(sqlite_url: str, tmp_path: Path) -> None:
+    """One line and exit status 2: of two on one port nobody could tell who answers."""
+    port = str(free_port())
+    service = Running(sqlite_url, tmp_path, METRICS_PORT=port)
+    try:
+        service.await_ready()
+        with settling(sqlite_url, METRICS_PORT=port) as second:
+            assert 2 == second.wait(60)
+            assert second.stderr
+            assert f"METRICS_PORT: {port} on 127.0.0.1: Address already in use\n" == second.stderr.read()
+    finally:
+        service.stop()

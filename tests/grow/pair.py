@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.crash.processes import wait_until
 from tests.postgres import TEMPORARY, Postgres
 
 
@@ -51,8 +52,8 @@ def replicated(primary: Postgres) -> Iterator[Standby]:
     with Standby(primary) as standby:
         primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
         primary.execute("SELECT pg_reload_conf()")
-        while "sync" != primary.execute("SELECT sync_state FROM pg_stat_replication"):
-            pass
+        state = "SELECT sync_state FROM pg_stat_replication"
+        wait_until(lambda: "sync" == primary.execute(state), 60, "the standby does not follow")
         yield standby
 
 

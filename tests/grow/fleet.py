@@ -50,9 +50,9 @@ class Fleet(World):
         }
         self.ports = [free_port() for _ in range(replicas)]
         self.replicas = [self._replica(port) for port in self.ports]
-        self._door = free_port()
+        self.door = free_port()
         self._proxy: subprocess.Popen[bytes] | None = None
-        self._http.base_url = f"http://127.0.0.1:{self._door}"
+        self._http.base_url = f"http://127.0.0.1:{self.door}"
         self._http.event_hooks = {"response": [_of_a_replica]}
 
     def _replica(self, port: int) -> Process:
@@ -80,7 +80,7 @@ class Fleet(World):
         with (self.folder / "haproxy.log").open("wb") as log:
             self._proxy = subprocess.Popen(
                 [HAPROXY, "-db", "-f", ROOT / "deploy/haproxy.cfg", "-f", backends],
-                env={"PATH": os.defpath, "PROXY_BIND": f"127.0.0.1:{self._door}"},
+                env={"PATH": os.defpath, "PROXY_BIND": f"127.0.0.1:{self.door}"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -1,5 +1,6 @@
 """Two and four replicas behind the proxy that is shipped: whoever answers, it is one service."""
 
+import http.client
 import signal
 import threading
 import time
@@ -79,6 +80,19 @@ def test_every_replica_takes_its_share(fleet: Fleet) -> None:
         assert 200 == fleet.ask("GET", "/v1/satkers").status
     for replica in fleet.replicas:
         wait_until(lambda log=replica.log: "/v1/satkers" in log.read_text(), 5, "a replica was left out")
+
+
+@pytest.mark.parametrize("asked", ["/metrics", "/readyz?x", "/%6detrics", "http://else.example/metrics"])
+def test_asking_for_what_is_not_the_publics(fleet: Fleet, asked: str) -> None:
+    """The proxy itself says 404, however it is spelled; each replica tells those who reach it."""
+    statuses = []
+    for port in (fleet.door, *fleet.ports):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", asked)
+        answer = connection.getresponse()
+        statuses.append((answer.status, bool(answer.read())))
+        connection.close()
+    assert [(404, False)] + [(200, True)] * len(fleet.ports) == statuses
 
 
 def test_registering_one_satker_from_many_sides(fleet: Fleet) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests import canary
+from tests import canary, described
 from tests.crash.processes import DEADLINE, LEASE
 from tests.crash.world import SYSTEMS, TALLY, Answer, Person, System, World, world_on
 
@@ -44,6 +44,7 @@ class Soak:
         self._lock = threading.Lock()
 
     def run(self) -> None:
+        described.document()  # made once, before several threads ask for it: pydantic mixes up what they make at once
         with ThreadPoolExecutor(PEOPLE) as threads:
             busy = [threads.submit(self._live, random.Random(self.chance.random())) for _ in range(PEOPLE)]
             try:

@@ -2,24 +2,21 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from app.db import Database
 from app.mapping import ending, settling
 from app.mapping import standing as standings
 from app.models import CatalogSatker
 from app.satker import store as satkers
-from sqlalchemy import event, insert
+from sqlalchemy import insert
 
 from tests.invariants import violations
 from tests.mapping.people import attempts, close_company, end_leases, join_company, person, said
-from tests.mapping.wires import Held, held, serving
+from tests.mapping.wires import Held, at_the_lock, held, replica, serving
 from tests.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -267,17 +264,6 @@ async def test_removing_the_satker_while_registering_it(service: Service) -> Non
     await check(service)
 
 
-Calling = Coroutine[Any, Any, httpx.Response]
-
-
-@asynccontextmanager
-async def replica(service: Service) -> AsyncIterator[Database]:
-    """The database as another process has it."""
-    database = Database(service.context.settings.database_url)
-    yield database
-    await database.dispose()
-
-
 async def test_writing_while_many_write(sqlite_service: Service) -> None:
     """SQLite has one writer: who comes first is next, and nobody starves behind those who came later."""
     order = []
@@ -289,21 +275,6 @@ async def test_writing_while_many_write(sqlite_service: Service) -> None:
 
     await asyncio.gather(*map(write, range(MANY)))
     assert [*range(MANY)] == order
-
-
-async def at_the_lock(service: Service, call: Calling) -> asyncio.Task[httpx.Response]:
-    """The call, when it has read what it needs and is about to lock its satker."""
-    there = asyncio.Event()
-
-    def look(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if statement == "BEGIN IMMEDIATE" or "FOR UPDATE" in statement:
-            there.set()
-
-    event.listen(service.database.engine.sync_engine, "before_cursor_execute", look)
-    task = asyncio.create_task(call)
-    async with asyncio.timeout(30):
-        await there.wait()
-    return task
 
 
 async def test_unlinking_at_the_moment_when_a_colleague_replaces_the_company(service: Service) -> None:

@@ -26,6 +26,7 @@ from tests.admin.desk import (
 )
 from tests.invariants import violations
 from tests.mapping.people import Person, said
+from tests.mapping.wires import at_the_lock, replica
 from tests.service import Service, pp, registration
 
 pytestmark = pytest.mark.anyio
@@ -176,15 +177,13 @@ async def test_moving_while_somebody_is_joining(service: Service) -> None:
     """Who joins between the look and the move goes along too."""
     _, mapping = await map_satker(service, 0)
     theirs = await service.add(service.catalog[0], headers=pp(2))
-    async with service.database.begin() as tx:  # a log in of PP 2 that has yet to commit
+    async with replica(service) as other, other.begin() as tx:  # a log in of PP 2 that has yet to commit
         standing = await standings.lock(tx, "pp-2", theirs)
         company = CompanyOut(company_id=standing.row.company_id, name="PT Budi")
         await transitions.grant(
             tx, standing, attempt_id=mapping, company=company, via="login", account_id=None
         )
-        mover = asyncio.create_task(move(service, mapping, service.catalog[5]))
-        await asyncio.sleep(0.5)
-        assert not mover.done()
+        mover = await at_the_lock(service, move(service, mapping, service.catalog[5]))
 
     assert 200 == (await mover).status_code
     assert {theirs: (service.catalog[5], True)} == await satkers(service, "pp-2")
@@ -196,11 +195,9 @@ async def test_joining_while_a_mapping_is_being_moved(service: Service) -> None:
     """Who comes second has proven an account of a company that is another satker's by then."""
     _, mapping = await map_satker(service, 0)
     theirs = await service.add(service.catalog[0], headers=pp(2))
-    async with service.database.begin() as tx:  # a move that has yet to commit
+    async with replica(service) as other, other.begin() as tx:  # a move that has yet to commit
         await moving._move(tx, mapping, service.catalog[5])
-        joining = asyncio.create_task(Person(service, theirs, pp(2)).log_in(BUDI["email"]))
-        await asyncio.sleep(0.5)
-        assert not joining.done()
+        joining = await at_the_lock(service, Person(service, theirs, pp(2)).log_in(BUDI["email"]))
 
     assert (409, "company_already_mapped") == said(await joining)
     assert "unmapped" == await status(service, theirs, pp(2))

@@ -1,15 +1,17 @@
-"""Wires to mbizmarket for moments that a scripted fault cannot hold still."""
+"""Moments that a scripted fault cannot hold still: on the wire to mbizmarket, and at a lock of the database."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+from app.db import Database
 from app.main import create_app
 from app.mbiz.sandbox import create_sandbox
+from sqlalchemy import event, text
 
 from tests.conftest import fill_catalog
 from tests.described import Described
@@ -67,3 +69,41 @@ async def serving(
         service = Service(app, app.state.context, http, mbiz)
         service.catalog = await fill_catalog(service.database)
         yield service
+
+
+@asynccontextmanager
+async def replica(service: Service) -> AsyncIterator[Database]:
+    """The database as another process has it."""
+    database = Database(service.context.settings.database_url)
+    yield database
+    await database.dispose()
+
+
+Calling = Coroutine[Any, Any, httpx.Response]
+
+
+async def at_the_lock(service: Service, call: Calling) -> asyncio.Task[httpx.Response]:
+    """The call, when it waits for what the transaction of a replica holds."""
+    there = asyncio.Event()
+
+    def look(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            there.set()
+
+    event.listen(service.database.engine.sync_engine, "before_cursor_execute", look)
+    task = asyncio.create_task(call)
+    async with asyncio.timeout(30):
+        if service.database.is_sqlite:
+            await there.wait()
+        else:
+            while not await _somebody_waits(service):  # noqa: ASYNC110 - PostgreSQL tells nobody
+                await asyncio.sleep(0.01)
+    return task
+
+
+async def _somebody_waits(service: Service) -> bool:
+    waiting = (
+        "SELECT true FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with service.database.reading() as db:
+        return bool((await db.execute(text(waiting))).first())

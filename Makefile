@@ -34,7 +34,7 @@ test: $(DEV) ## run all tests, on SQLite and on PostgreSQL, on up to four cores;
 	@$(PY) -m pytest --numprocesses $(WORKERS) --maxprocesses 4
 
 crash: $(DEV) ## the whole crash matrix: kills and faults at every step, on both databases
-	@CRASH=full $(PY) -m pytest tests/crash
+	@CRASH=full $(PY) -m pytest tests/crash --timeout 900
 
 soak: $(DEV) ## ten minutes of random calls, kills and faults on both databases, then every promise checked
 	@$(PY) -m tests.soak --minutes 10
@@ -43,7 +43,7 @@ fuzz: $(DEV) ## send 20,000 made-up requests and hold every answer to the publis
 	@$(PY) -m tests.fuzz --cases 20000
 
 grow: $(DEV) ## replicas, failover and PgBouncer at length: needs haproxy and pgbouncer
-	@GROW=full $(PY) -m pytest tests/grow --verbose \
+	@GROW=full $(PY) -m pytest tests/grow --verbose --timeout 1500 \
 		--override-ini faulthandler_timeout=1600 --override-ini faulthandler_exit_on_timeout=true
 
 bench: $(DEV) $(BENCH) ## compare with others and with the targets: minutes; LONG=1 for growth and memory, too

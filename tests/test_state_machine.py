@@ -24,6 +24,7 @@ from tests.crash.world import SEED, SYSTEMS, Answer, Person, System, World, Worl
 pytest_plugins = ["tests.crash.worlds"]
 
 MACHINES = int(os.environ.get("MACHINES", "4"))
+pytestmark = pytest.mark.timeout(75 * MACHINES)  # seconds
 MOST = 1  # kills, and settles, in one order of steps: each costs seconds
 
 WHO = st.sampled_from(["first", "colleague", "stranger"])  # the first two serve one satker

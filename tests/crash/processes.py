@@ -1,16 +1,19 @@
 """The service and mbizmarket as processes of their own, started and ended by their ids."""
 
 import contextlib
+import fcntl
 import os
 import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -19,9 +22,8 @@ import httpx
 from tests.service import KEY
 
 ROOT = Path(__file__).parents[2]
-WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-# Below those the kernel gives to clients: none is lost between two starts. Each of several workers has its own.
-PORTS = range(20_000 + WORKER % 8 * 1500, 21_500 + WORKER % 8 * 1500)
+# Below those the kernel gives to clients: none is lost between two starts.
+FIRST_PORT, STRETCH, STRETCHES = 20_000, 750, 16
 START_SECONDS = 120.0  # it takes two; a loaded machine may take longer
 
 DEADLINE = 1.0  # seconds; of the service's settings, and short so that many cases fit into a run
@@ -52,9 +54,28 @@ def environment(database_url: str, market_port: int) -> dict[str, str]:
     }
 
 
+@cache
+def ports() -> range:
+    """A stretch of ports that no other process has whose tests choose here, in this checkout or another.
+
+    It is taken by a lock, which the kernel lets go of however this process ends.
+    """
+    for number in range(STRETCHES):
+        lock = Path(tempfile.gettempdir(), f"satu-pp-ports-{number}.lock")
+        with contextlib.suppress(OSError):  # another process's, or another user's
+            taken = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(taken)
+                raise
+            return range(FIRST_PORT + number * STRETCH, FIRST_PORT + (number + 1) * STRETCH)
+    raise AssertionError("every stretch of ports is taken")
+
+
 def free_port() -> int:
     while True:
-        port = random.choice(PORTS)
+        port = random.choice(ports())
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port

@@ -1,87 +1,126 @@
-"""One connection for one read that is asked all the time: past SQLAlchemy's pool and execution, a fifth of the CPU."""
+"""Reads of one statement each: on PostgreSQL past SQLAlchemy's pool and execution, which takes a fifth of the CPU."""
 
 import asyncio
-from typing import Any
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.pool import PoolProxiedConnection
 
-from app.db import RECYCLE_SECONDS, AnySelect, DatabaseUnavailable, translated
+from app.db import RECYCLE_SECONDS, AnyRow, AnySelect, Database, DatabaseUnavailable, translated
 
+MOST = 4  # connections of the pool that are held, of sixteen; who finds all of them in use waits
 MOST_SECONDS = 3.0  # for a statement of a millisecond: a server that has gone silent must not hold everybody
 
+_DIALECT: Any = asyncpg_dialect()  # type: ignore[no-untyped-call]
+# The last two: the server ended the connection while the driver was about to use it.
+_FAILURES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    _DIALECT.import_dbapi().Error,
+    asyncpg.InternalClientError,
+)
 
-class HeldConnection:
-    """A connection of a PostgreSQL engine, for one statement by one caller at a time.
+Values = Mapping[str, object]
+
+
+class _Held(NamedTuple):
+    proxy: PoolProxiedConnection
+    driver: Any
+    old_at: float
+
+
+class Reader:
+    """Reads, each true by itself. Every statement is made once and kept, with parameters that are bound by name.
 
     A connection that was lost, that is old, or whose read failed, hung or was cancelled is not used again. A read that
     finds its connection dead is done once more on a new one: it changes nothing, and a restarted or promoted server
     should not show.
     """
 
-    def __init__(self, engine: AsyncEngine, statement: AnySelect) -> None:
-        self._engine = engine
-        self._sql = str(statement.compile(dialect=engine.dialect))
-        self._held: PoolProxiedConnection | None = None
-        self._old_at = 0.0
-        driver: Any = engine.dialect.loaded_dbapi
-        # The last one: the server ended the connection while the driver was about to use it.
-        self._failures = (
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            driver.Error,
-            asyncpg.InternalClientError,
-        )
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.takes_arrays = not database.is_sqlite
+        self._free: list[_Held] = []  # the last one used is the next one
+        self._room = asyncio.Semaphore(MOST)
 
-    async def fetch(self, *values: object) -> list[tuple[Any, ...]]:
-        """The rows, for these values of the statement's parameters.
+    async def fetch(self, statement: AnySelect, values: Values) -> Sequence[AnyRow]:
+        """The rows, whose columns are reached by name.
 
         Raises DatabaseUnavailable, and asyncpg.DataError for values that no server could understand.
         """
-        used_before = self._still_good()
-        try:
-            return await self._fetch_once(values)
-        except DatabaseUnavailable as error:
-            if not used_before or isinstance(error.__cause__, TimeoutError):
-                raise
-            return await self._fetch_once(values)
+        if self._database.is_sqlite:
+            async with self._database.reading() as db:
+                return (await db.execute(statement, values)).all()
+        made = _made(statement)
+        arguments = [values[name] if name in values else made.given[name] for name in made.names]
+        async with self._room:
+            return [made.row(row) for row in await self._fetch(made.sql, arguments)]
 
-    async def _fetch_once(self, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    async def _fetch(self, sql: str, arguments: Sequence[object]) -> list[Sequence[Any]]:
+        held = self._take()
+        if held is not None:
+            try:
+                return await self._fetch_by(held, sql, arguments)
+            except DatabaseUnavailable as error:
+                if isinstance(error.__cause__, TimeoutError):
+                    raise
+                await self.aclose()  # most likely the others are dead as well
+        return await self._fetch_by(await self._connect(), sql, arguments)
+
+    async def _fetch_by(self, held: _Held, sql: str, arguments: Sequence[object]) -> list[Sequence[Any]]:
         try:
             with translated():
-                connection = await self._connection()
-                rows: list[tuple[Any, ...]] = await connection.fetch(self._sql, *values, timeout=MOST_SECONDS)
-            return rows
+                rows: list[Sequence[Any]] = await held.driver.fetch(sql, *arguments, timeout=MOST_SECONDS)
         except asyncpg.DataError:
+            self._free.append(held)
             raise
-        except self._failures as error:
-            self._drop()
+        except _FAILURES as error:
+            held.proxy.invalidate()
             raise DatabaseUnavailable(type(error).__name__) from error
         except BaseException:  # cancelled, too: what it was asked may still be on its way
-            self._drop()
+            held.proxy.invalidate()
             raise
+        self._free.append(held)
+        return rows
 
-    def _still_good(self) -> bool:
-        if self._held is None:
-            return False
-        if self._driver(self._held).is_closed() or asyncio.get_running_loop().time() > self._old_at:
-            self._drop()
-        return self._held is not None
+    def _take(self) -> _Held | None:
+        while self._free:
+            held = self._free.pop()
+            if not held.driver.is_closed() and asyncio.get_running_loop().time() < held.old_at:
+                return held
+            held.proxy.invalidate()
+        return None
 
-    async def _connection(self) -> Any:
-        if self._held is None:
-            self._held = await self._engine.raw_connection()
-            self._old_at = asyncio.get_running_loop().time() + RECYCLE_SECONDS
-        return self._driver(self._held)
-
-    def _driver(self, held: PoolProxiedConnection) -> Any:
-        return held.driver_connection
-
-    def _drop(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            held.invalidate()
+    async def _connect(self) -> _Held:
+        try:
+            with translated():
+                proxy = await self._database.engine.raw_connection()
+        except _FAILURES as error:
+            raise DatabaseUnavailable(type(error).__name__) from error
+        return _Held(proxy, proxy.driver_connection, asyncio.get_running_loop().time() + RECYCLE_SECONDS)
 
     async def aclose(self) -> None:
-        self._drop()
+        """Lets go of the connections that are not in use. Who reads afterwards gets a new one."""
+        free, self._free = self._free, []
+        for held in free:
+            held.proxy.invalidate()
+
+
+class _Made(NamedTuple):
+    sql: str
+    names: Sequence[str]  # of the parameters, in the order of the driver's
+    given: Values  # by the statement itself
+    row: Callable[[Sequence[Any]], AnyRow]
+
+
+@lru_cache(maxsize=512)
+def _made(statement: AnySelect) -> _Made:
+    """The statement as the driver takes it. By identity: it is for whoever makes a statement to make it once."""
+    compiled = statement.compile(dialect=_DIALECT)
+    make: Any = namedtuple  # which the type checker wants to know the columns of
+    row = make("row", statement.selected_columns.keys())
+    return _Made(str(compiled), compiled.positiontup or (), compiled.params, row._make)

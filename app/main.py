@@ -24,6 +24,7 @@ from app.db import Database, DatabaseUnavailable
 from app.edge import Edge, Gate
 from app.emails import Digests
 from app.figures import Observatory
+from app.held import Reader
 from app.history import routes as history
 from app.keys import Jwks
 from app.mapping import routes as mapping
@@ -44,6 +45,7 @@ from app.problems import (
 )
 from app.satker import routes as satker
 from app.settings import Settings
+from app.shortway import ShortWay
 from app.throttle import Throttle
 from app.tracing import Tracing
 
@@ -85,7 +87,15 @@ def create_app(
     app.state.beside = beside
     app.state.settle_every = settle_every
     app.state.jwks = jwks = Jwks(settings.bela_jwks_url) if settings.bela_jwks_url else None
-    # The last one added is the outermost: CORS sees every answer, the 500 too.
+    _guard(app, settings, context, tracing, jwks)
+    return app
+
+
+def _guard(
+    app: FastAPI, settings: Settings, context: Context, tracing: Tracing | None, jwks: Jwks | None
+) -> None:
+    """What stands in front of the routes; the last one added is the outermost: CORS sees every answer, the 500 too."""
+    app.add_middleware(ShortWay, context=context)
     app.add_middleware(
         Gate,
         tokens=TokenReader(settings, jwks),
@@ -104,7 +114,6 @@ def create_app(
             allow_headers=CORS_ALLOWS,
             expose_headers=CORS_EXPOSES,
         )
-    return app
 
 
 def document() -> dict[str, Any]:
@@ -124,7 +133,6 @@ def _routed() -> FastAPI:
     )
     for module in (catalog, satker, mapping, history, admin, health):
         app.include_router(module.router)
-    app.router.routes.insert(0, mapping.HOT)
     docs.serve(app)
     _handle_problems(app)
     return app
@@ -158,11 +166,13 @@ def make_context(
     """What the use cases need, for the service and for commands alike; end it with `close`."""
     secrets = [secret.get_secret_value() for secret in settings.mbiz_client_secret]
     database = Database(settings.database_url)
+    reader = Reader(database)
     metrics = Metrics()
     watch = tracing.around(metrics.watch) if tracing else metrics.watch
     return Context(
         database=database,
-        lookup=Lookup(database),
+        reader=reader,
+        lookup=Lookup(reader),
         mbiz=Mbizmarket(
             settings.mbiz_url, settings.mbiz_client_id, secrets, transport=mbiz_transport, watch=watch
         ),
@@ -177,7 +187,7 @@ def make_context(
 async def close(context: Context) -> None:
     await context.throttle.aclose()
     await context.mbiz.aclose()
-    await context.lookup.aclose()
+    await context.reader.aclose()
     await context.database.dispose()
 
 
@@ -192,7 +202,7 @@ def _handle_problems(app: FastAPI) -> None:
 
     @app.exception_handler(DatabaseUnavailable)
     async def _database(request: Request, _error: DatabaseUnavailable) -> Response:
-        return respond(DatabaseAway(retry_after=5), request)
+        return respond(DatabaseAway(retry_after=DatabaseAway.RETRY), request)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:

@@ -346,6 +346,7 @@ class DatabaseAway(Problem):
     )
     when = "The service's own database cannot be reached."
     do = "Wait `Retry-After` seconds and repeat the call. A registration that had been sent is found out."
+    RETRY: ClassVar = 5  # seconds
 
 
 class MbizTimeout(Problem):

@@ -142,8 +142,7 @@ def on_core(core: int) -> Iterator[None]:
 
 
 def calibrate(core: int) -> float:
-    """Milliseconds that a fixed piece of work takes on this core: the best of twelve, so that a hiccup of a tenth of a second is no drift.
-    """
+    """Milliseconds that a fixed piece of work takes on this core: the best of twelve, since a hiccup is no drift."""
     with on_core(core):
         return min(_fixed_work() for _ in range(12))
 

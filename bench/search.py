@@ -15,12 +15,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import cache
 from statistics import quantiles
 from typing import Any
 
 from app.catalog import store
 from app.catalog.text import CODES, search_text
 from app.db import Database, Utc
+from app.held import Reader
 from app.models import Klpd
 from app.satker import store as own
 from app.startup import migrate_database
@@ -159,18 +161,21 @@ async def filled(urls: dict[tuple[str, int], str]) -> AsyncIterator[dict[tuple[s
         yield made
     finally:
         for database in made.values():
+            await reader_of(database).aclose()
             await database.dispose()
+
+
+reader_of = cache(Reader)  # its connections are kept
 
 
 async def search(database: Database, where: str, q: str, cursor: str | None) -> str | None:
     """One search; answers the cursor of the next page."""
     if where == "own":
-        async with database.reading() as connection:
-            choice = {"is_primary": None, "status": None, "sort": "satker_name", "page": 1, "size": 100}
-            await own.page(connection, OWNER, q=q, **choice)
+        choice = {"is_primary": None, "status": None, "sort": "satker_name", "page": 1, "size": 100}
+        await own.page(reader_of(database), OWNER, q=q, **choice)
         return None
     if where == "klpd":
-        return (await store.find_klpds(database, q, cursor=cursor, limit=20)).next_cursor
+        return (await store.find_klpds(reader_of(database), q, cursor=cursor, limit=20)).next_cursor
     found = await store.find_satkers(database, where, q, cursor=cursor, limit=20)
     return found[1].next_cursor if found else None
 

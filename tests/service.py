@@ -15,6 +15,7 @@ from app.mbiz.sandbox import create_sandbox
 from app.settings import Settings
 from fastapi import FastAPI
 from jose import jwt
+from sqlalchemy import event
 
 from tests.canary import APP_SECRET, PASSWORD
 from tests.described import Described
@@ -129,6 +130,21 @@ async def running(database_url: str, folder: Path, **changes: Any) -> AsyncItera
         app.router.lifespan_context(app),
     ):
         yield Service(app, app.state.context, http, mbiz)
+
+
+def statements_of(service: Service) -> list[str]:
+    """What is sent to the database from now on, by SQLAlchemy or past it."""
+    seen: list[str] = []
+    engine = service.database.engine.sync_engine
+    if service.database.is_sqlite:
+        event.listen(engine, "before_cursor_execute", lambda *arguments: seen.append(arguments[2]))
+    else:
+
+        def overhear(connection: Any, *_rest: object) -> None:
+            connection.driver_connection.add_query_logger(lambda logged: seen.append(logged.query))
+
+        event.listen(engine, "checkout", overhear)
+    return seen
 
 
 def registration(email: str = "baru@satker.example", **changes: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ APP = Path(__file__).parent.parent / "app"
 FLOORS = {
     "__main__ cli demo portal serving worker lean": 7,
     "main": 6,
-    "*.routes health docs": 5,
+    "*.routes health docs shortway": 5,
     "deps edge openapi published published.*": 4,
     "models auth *.schemas": 2,
     # Use cases and stores: all but the schemas, which the line above took.
@@ -26,7 +26,7 @@ FLOORS = {
 # Who may name what. keys fetches the portal's; main names httpx for the type of the transport that tests hand in.
 OWNERS = {
     "fastapi": "main serving *.routes health deps docs published.document",
-    "starlette": "main edge problems mapping.routes serving mbiz.sandbox.*",
+    "starlette": "main edge problems shortway serving mbiz.sandbox.*",
     "httpx": "main keys mbiz.*",
     "jose": "auth",
     "limits": "throttle budgets",

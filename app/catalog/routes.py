@@ -7,7 +7,7 @@ from fastapi import Path, Query, Response
 from app import cursors
 from app.catalog import store
 from app.catalog.schemas import CatalogSatkerOut, CatalogSatkerPageOut, KlpdOut, KlpdPageOut
-from app.deps import Db, as_json, v1_router
+from app.deps import Db, Linking, as_json, v1_router
 from app.fields import Query as Words
 from app.openapi import problems
 from app.problems import KlpdNotFound, invalid_field
@@ -22,10 +22,10 @@ Cursor = Annotated[
 
 
 @router.get("/klpd", operation_id="listKlpd", summary="Find a K/L/P/D", response_model=KlpdPageOut)
-async def list_klpd(db: Db, q: Q = "", limit: Limit = 20, cursor: Cursor = None) -> Response:
+async def list_klpd(context: Linking, q: Q = "", limit: Limit = 20, cursor: Cursor = None) -> Response:
     """The first step of Tambah Baru: the ministry, agency or local government that the satker belongs to."""
     try:
-        page = await store.find_klpds(db, q, cursor=cursor, limit=limit)
+        page = await store.find_klpds(context.reader, q, cursor=cursor, limit=limit)
     except cursors.BadCursor:
         raise invalid_field("cursor") from None
     items = [KlpdOut(code=row.code, name=row.name, kind=row.kind) for row in page.items]

@@ -5,7 +5,7 @@ Where many do, each rank is read in the order of names until the page is full. A
 page before, so it stays right while rows are inserted.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,8 +29,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import cursors
 from app.catalog.text import CODES, escaped, is_clean, words
-from app.db import Database
+from app.db import AnyRow, AnySelect, Database
+from app.held import Reader, Values
 from app.models import CatalogSatker, Klpd
+
+Fetch = Callable[[AnySelect, Values], Awaitable[Sequence[AnyRow]]]
 
 FEW = 200  # at most so many matches are sorted here; more than the longest page
 # How well a row matches: each word of the query is a whole word of it, the start of one, or any part of one. The code
@@ -72,10 +75,9 @@ _CUSTOM_PLANS = text("SET LOCAL plan_cache_mode = force_custom_plan")
 _KLPD_NAME = select(Klpd.name).where(Klpd.code == bindparam("klpd"))
 
 
-async def find_klpds(database: Database, q: str, *, cursor: str | None, limit: int) -> Page:
+async def find_klpds(reader: Reader, q: str, *, cursor: str | None, limit: int) -> Page:
     """K/L/P/D that match `q`, all when it is blank. Raises BadCursor."""
-    async with database.reading() as connection:
-        return await _page(connection, _KLPDS, q, {}, cursor, limit)
+    return await _page(reader.fetch, _KLPDS, q, {}, cursor, limit)
 
 
 async def find_satkers(
@@ -89,7 +91,7 @@ async def find_satkers(
         klpd_name = await connection.scalar(_KLPD_NAME, {"klpd": klpd_code})
         if klpd_name is None:
             return None
-        return klpd_name, await _page(connection, _SATKERS, q, {"klpd": klpd_code}, cursor, limit)
+        return klpd_name, await _page(_by(connection), _SATKERS, q, {"klpd": klpd_code}, cursor, limit)
 
 
 @asynccontextmanager
@@ -108,8 +110,15 @@ async def _planned_anew(database: Database) -> AsyncIterator[AsyncConnection]:
             yield tx
 
 
+def _by(connection: AsyncConnection) -> Fetch:
+    async def fetch(statement: AnySelect, values: Values) -> Sequence[AnyRow]:
+        return (await connection.execute(statement, values)).all()
+
+    return fetch
+
+
 async def _page(
-    connection: AsyncConnection, what: _List, q: str, scope: dict[str, Any], cursor: str | None, limit: int
+    fetch: Fetch, what: _List, q: str, scope: dict[str, Any], cursor: str | None, limit: int
 ) -> Page:
     after = _place(cursor) if cursor else (WHOLE, "", "")
     terms = tuple(
@@ -117,23 +126,23 @@ async def _page(
     )  # long ones are rare: they decide soonest
     values = scope | _patterns(terms)
     if terms:
-        rows = await _ranked(connection, what, len(terms), values, after, limit + 1)
+        rows = await _ranked(fetch, what, len(terms), values, after, limit + 1)
     else:
         start = {"after_name": after[1], "after_key": after[2], "limit": limit + 1}
-        rows = list(await connection.execute(_in_order(what), values | start))
+        rows = list(await fetch(_in_order(what), values | start))
     last = rows[limit - 1] if len(rows) > limit else None
     return Page(rows[:limit], last and cursors.write(str(last.rank), last.at_name, last.at_key))
 
 
 async def _ranked(
-    connection: AsyncConnection,
+    fetch: Fetch,
     what: _List,
     terms: int,
     values: dict[str, Any],
     after: tuple[int, str, str],
     wanted: int,
 ) -> list[Row[Any]]:
-    matches = list(await connection.execute(_matches(what, terms), values))
+    matches = await fetch(_matches(what, terms), values)
     if len(matches) <= FEW:
         places = sorted(((row.rank, row.at_name, row.at_key), row) for row in matches)
         return [row for place, row in places if place > after][:wanted]
@@ -141,7 +150,7 @@ async def _ranked(
     for rank in range(after[0], PART + 1):
         _, name, key = after if rank == after[0] else (rank, "", "")
         start = {"after_name": name, "after_key": key, "limit": wanted - len(rows)}
-        rows += await connection.execute(_matches_of_rank(what, terms, rank), values | start)
+        rows += await fetch(_matches_of_rank(what, terms, rank), values | start)
         if len(rows) == wanted:
             break
     return rows

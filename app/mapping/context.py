@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from app.crash import CrashPoint
 from app.db import Database
 from app.emails import Digests
+from app.held import Reader
 from app.mapping.lookup import Lookup
 from app.mbiz import errors as mbiz
 from app.mbiz.client import Mbizmarket
@@ -30,6 +31,7 @@ RETRY_LATER = 5  # seconds, where mbizmarket names none
 @dataclass(frozen=True, slots=True)
 class Context:
     database: Database
+    reader: Reader
     lookup: Lookup
     mbiz: Mbizmarket
     digests: Digests

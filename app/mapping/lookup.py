@@ -6,14 +6,12 @@ everything that was committed before it arrived.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Iterable
 
 from sqlalchemy import ARRAY, Text, and_, any_, bindparam, select
 
-from app.db import Database, DatabaseUnavailable
-from app.held import HeldConnection
+from app.db import AnyRow, DatabaseUnavailable
+from app.held import Reader
 from app.models import Access, Attempt, PpSatker
 from app.problems import SatkerNotFound
 from app.satker.view import IS_LIVE, STATUS
@@ -21,21 +19,7 @@ from app.satker.view import IS_LIVE, STATUS
 MOST = 200  # satkers a statement
 
 
-class Found(NamedTuple):
-    """A PP's satker and the state of its mapping; the company is there whenever it is mapped, whoever asks."""
-
-    id: str
-    pp_id: str
-    last_failure_code: str | None
-    last_failure_at: datetime | None
-    status: str
-    company_id: str | None
-    company_name: str | None
-    via: str | None
-    granted_at: datetime | None
-
-
-# In the order of Found.
+# The company is there whenever the satker is mapped, whoever asks.
 _LOOKUP = (
     select(
         PpSatker.id,
@@ -56,19 +40,19 @@ _LOOKUP = (
 _BY_ARRAY = _LOOKUP.where(PpSatker.id == any_(bindparam("ids", type_=ARRAY(Text))))
 _BY_LIST = _LOOKUP.where(PpSatker.id.in_(bindparam("ids", expanding=True)))
 
-Waiting = tuple[str, "asyncio.Future[Found | None]"]
+Waiting = tuple[str, "asyncio.Future[AnyRow | None]"]
 
 
 class Lookup:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._held = None if database.is_sqlite else HeldConnection(database.engine, _BY_ARRAY)
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._statement = _BY_ARRAY if reader.takes_arrays else _BY_LIST
         self._under_way = False
         self._waiting: list[Waiting] = []
         self._batch: asyncio.Task[None] | None = None
 
-    async def get(self, pp_id: str, satker_id: str) -> Found:
-        """Raises SatkerNotFound, for another PP's satker too."""
+    async def get(self, pp_id: str, satker_id: str) -> AnyRow:
+        """The PP's satker and the state of its mapping. Raises SatkerNotFound, for another PP's satker too."""
         if "\0" in satker_id:
             raise SatkerNotFound
         row = await (self._share(satker_id) if self._under_way else self._read_alone(satker_id))
@@ -76,7 +60,7 @@ class Lookup:
             raise SatkerNotFound
         return row
 
-    async def _read_alone(self, satker_id: str) -> Found | None:
+    async def _read_alone(self, satker_id: str) -> AnyRow | None:
         self._under_way = True
         try:
             return (await self._fetch([satker_id])).get(satker_id)
@@ -86,8 +70,8 @@ class Lookup:
         finally:  # also when the caller was cancelled: those who wait go on
             self._go_on()
 
-    async def _share(self, satker_id: str) -> Found | None:
-        answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
+    async def _share(self, satker_id: str) -> AnyRow | None:
+        answer: asyncio.Future[AnyRow | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((satker_id, answer))
         return await answer
 
@@ -125,18 +109,8 @@ class Lookup:
         waiting, self._waiting = self._waiting, []
         _fail(waiting, error)
 
-    async def _fetch(self, ids: list[str]) -> dict[str, Found]:
-        return {row[0]: Found(*row) for row in await self._rows(ids)}
-
-    async def _rows(self, ids: list[str]) -> Iterable[Sequence[Any]]:
-        if self._held:  # one statement is under way at any time, so one connection is enough
-            return await self._held.fetch(ids)
-        async with self._database.reading() as db:
-            return (await db.execute(_BY_LIST, {"ids": ids})).all()
-
-    async def aclose(self) -> None:
-        if self._held:
-            await self._held.aclose()
+    async def _fetch(self, ids: list[str]) -> dict[str, AnyRow]:
+        return {row.id: row for row in await self._reader.fetch(self._statement, {"ids": ids})}
 
 
 def _fail(waiting: Iterable[Waiting], error: Exception) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Header, Query, Response
 
-from app.deps import Db, Pp, SatkerId, as_json, v1_router
+from app.deps import Db, Linking, Pp, SatkerId, as_json, v1_router
 from app.fields import Query as Words
 from app.openapi import problems
 from app.problems import (
@@ -32,7 +32,7 @@ LOCATION = {"description": "The satker", "schema": {"type": "string"}}
     "/satkers", operation_id="listSatkers", summary="The PP's own satkers", response_model=SatkerPageOut
 )
 async def list_satkers(
-    db: Db,
+    context: Linking,
     pp: Pp,
     q: Annotated[Words, Query(description="Any part of names or codes.")] = "",
     is_primary: Annotated[
@@ -46,10 +46,9 @@ async def list_satkers(
     size: Annotated[int, Query(ge=1, le=100, description="Most items on a page.")] = 10,
 ) -> Response:
     """What the PP serves, with the status of each mapping: enough to draw the list (Lihat) without further calls."""
-    async with db.reading() as reading:
-        rows, total = await store.page(
-            reading, pp.pp_id, q=q, is_primary=is_primary, status=status, sort=sort, page=page, size=size
-        )
+    rows, total = await store.page(
+        context.reader, pp.pp_id, q=q, is_primary=is_primary, status=status, sort=sort, page=page, size=size
+    )
     items = [satker(row) for row in rows]
     return as_json(SatkerPageOut(items=items, page=page, size=size, total=total, pages=-(-total // size)))
 
@@ -84,15 +83,13 @@ async def add_satker(db: Db, pp: Pp, body: SatkerIn) -> Response:
     },
 )
 async def get_satker(
-    db: Db,
+    context: Linking,
     pp: Pp,
     satker_id: SatkerId,
     if_none_match: Annotated[str | None, Header(description="The `ETag` that you have, or several.")] = None,
 ) -> Response:
     """The satker with a strong `ETag` over all of it, the mapping's status too. Another PP's satker is 404."""
-    async with db.reading() as reading:
-        found = satker(await store.get(reading, pp.pp_id, satker_id))
-    answer = _answer(found)
+    answer = _answer(satker(await store.read(context.reader, pp.pp_id, satker_id)))
     if if_none_match is not None and _matches(if_none_match, answer.headers["ETag"], weak=True):
         return Response(status_code=304, headers={"ETag": answer.headers["ETag"]})
     return answer

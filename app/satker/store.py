@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalog.text import escaped, words
 from app.db import AnyRow, AnySelect
+from app.held import Reader
 from app.history import store as history
 from app.mapping import ending
 from app.models import CatalogSatker, Klpd, PpSatker
@@ -34,10 +35,18 @@ _SORT = {"updated_at": PpSatker.updated_at, "satker_name": CatalogSatker.name, "
 
 async def get(db: AsyncConnection, pp_id: str, satker_id: str) -> AnyRow:
     """The PP's satker with its mapping's state. Raises SatkerNotFound, for another PP's too."""
-    row = (await db.execute(_ONE, {"id": plain_id(satker_id), "pp_id": pp_id})).one_or_none()
-    if row is None:
+    return _found((await db.execute(_ONE, {"id": plain_id(satker_id), "pp_id": pp_id})).all())
+
+
+async def read(reader: Reader, pp_id: str, satker_id: str) -> AnyRow:
+    """The same outside of any transaction."""
+    return _found(await reader.fetch(_ONE, {"id": plain_id(satker_id), "pp_id": pp_id}))
+
+
+def _found(rows: Sequence[AnyRow]) -> AnyRow:
+    if not rows:
         raise SatkerNotFound
-    return row
+    return rows[0]
 
 
 def plain_id(value: str) -> str:
@@ -46,7 +55,7 @@ def plain_id(value: str) -> str:
 
 
 async def page(
-    db: AsyncConnection,
+    reader: Reader,
     pp_id: str,
     *,
     q: str,
@@ -60,10 +69,10 @@ async def page(
     terms = words(q)
     statement = _page(len(terms), is_primary, status, sort)
     values = {"pp_id": pp_id} | {f"term{n}": f"%{escaped(term)}%" for n, term in enumerate(terms)}
-    rows = (await db.execute(statement, values | {"size": size, "skip": (page - 1) * size})).all()
+    rows = await reader.fetch(statement, values | {"size": size, "skip": (page - 1) * size})
     if rows or page == 1:
         return rows, rows[0].total if rows else 0
-    first = (await db.execute(statement, values | {"size": 1, "skip": 0})).all()  # behind the last page
+    first = await reader.fetch(statement, values | {"size": 1, "skip": 0})  # behind the last page
     return [], first[0].total if first else 0
 
 
@@ -79,7 +88,7 @@ def _page(terms: int, is_primary: bool | None, status: str | None, sort: str) ->
     if is_primary is not None:
         wanted = wanted.where(PpSatker.is_primary.is_(is_primary))
     if status is not None:
-        wanted = wanted.where(STATUS.in_((status,)))
+        wanted = wanted.where(STATUS == status)
     keys = _SORT[sort.removeprefix("-")], PpSatker.id
     ordered = wanted.order_by(*(key.desc() if sort.startswith("-") else key for key in keys))
     return ordered.limit(bindparam("size")).offset(bindparam("skip"))

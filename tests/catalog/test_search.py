@@ -13,6 +13,7 @@ from app.catalog.store import FEW
 from app.catalog.text import search_text, search_words, words
 from app.cursors import BadCursor
 from app.db import Database
+from app.held import Reader
 from app.models import CatalogSatker, Klpd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -206,23 +207,34 @@ BAD_CURSORS = [
 ]
 
 
+@pytest.fixture
+async def reader(database: Database) -> AsyncIterator[Reader]:
+    reader = Reader(database)
+    yield reader
+    await reader.aclose()
+
+
 @pytest.mark.parametrize("cursor", BAD_CURSORS)
-async def test_a_cursor_that_is_none_of_ours_is_refused(database: Database, cursor: str) -> None:
+async def test_a_cursor_that_is_none_of_ours_is_refused(
+    database: Database, reader: Reader, cursor: str
+) -> None:
     """Before anything is asked of the database."""
     await put(database, "SATU")
     for q in ("", "satu"):
         with pytest.raises(BadCursor):
             await store.find_satkers(database, "K1", q, cursor=cursor, limit=20)
         with pytest.raises(BadCursor):
-            await store.find_klpds(database, q, cursor=cursor, limit=20)
+            await store.find_klpds(reader, q, cursor=cursor, limit=20)
 
 
-async def test_a_klpd_is_found_by_its_name_or_the_start_of_its_code(database: Database) -> None:
+async def test_a_klpd_is_found_by_its_name_or_the_start_of_its_code(
+    database: Database, reader: Reader
+) -> None:
     """All of them, by name, when nothing is asked for."""
     await import_satkers(database, SAMPLE)
 
     async def codes(q: str) -> list[str]:
-        return [row.code for row in (await store.find_klpds(database, q, cursor=None, limit=20)).items]
+        return [row.code for row in (await store.find_klpds(reader, q, cursor=None, limit=20)).items]
 
     assert ["L91", "D92", "K92", "K91", "D93", "D91"] == await codes("")
     assert ["K92"] == await codes("rakyat PELAYARAN")
@@ -243,8 +255,8 @@ async def sample(sqlite_url: str) -> AsyncIterator[Database]:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_text_may_be_asked_for(sample: Database, q: str) -> None:
     """What comes holds every word of it; what does not, does not."""
-    page = await store.find_klpds(sample, q, cursor=None, limit=100)
-    everything = await store.find_klpds(sample, "", cursor=None, limit=100)
+    page = await store.find_klpds(Reader(sample), q, cursor=None, limit=100)
+    everything = await store.find_klpds(Reader(sample), "", cursor=None, limit=100)
 
     asked = words(q)
     expected = {

@@ -3,21 +3,18 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 from app.db import DatabaseUnavailable
 from app.held import MOST_SECONDS
 from app.mapping.lookup import MOST
-from app.mapping.routes import HOT
 from app.problems import SatkerNotFound
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from tests.canary import PASSWORD
 from tests.conftest import fill_catalog
-from tests.service import Service, pp, running
+from tests.service import Service, pp, running, statements_of
 
 pytestmark = pytest.mark.anyio
 
@@ -36,21 +33,6 @@ async def test_many_reads_at_once_share_statements(service: Service) -> None:
     await asyncio.sleep(0)
     assert wanted == [row.id for row in rows]
     assert 2 == len(seen)
-
-
-def statements_of(service: Service) -> list[str]:
-    """What is sent to the database from now on, by SQLAlchemy or past it."""
-    seen: list[str] = []
-    engine = service.database.engine.sync_engine
-    if service.database.is_sqlite:
-        event.listen(engine, "before_cursor_execute", lambda *arguments: seen.append(arguments[2]))
-    else:
-
-        def overhear(connection: Any, *_rest: object) -> None:
-            connection.driver_connection.add_query_logger(lambda logged: seen.append(logged.query))
-
-        event.listen(engine, "checkout", overhear)
-    return seen
 
 
 async def test_more_reads_than_a_statement_takes(service: Service) -> None:
@@ -205,30 +187,3 @@ async def test_a_caller_who_goes_away_leaves_nothing_held(service: Service) -> N
         answers = await asyncio.gather(*reads, return_exceptions=True)
         assert [satker] * 3 == [row.id for row in answers[1::2] if not isinstance(row, BaseException)]
     assert satker == (await asyncio.wait_for(service.context.lookup.get("pp-1", satker), 5)).id
-
-
-async def test_the_short_way_and_the_long_way_answer_alike(service: Service) -> None:
-    """The route in front and FastAPI's behind it give the same bytes; a query is the long way's to refuse."""
-    satker = await service.add(service.catalog[0])
-    path = f"/v1/satkers/{satker}/mapping"
-    short = [await service.http.get(path), await service.http.get("/v1/satkers/nobody/mapping")]
-    service.app.router.routes.remove(HOT)
-    long = [await service.http.get(path), await service.http.get("/v1/satkers/nobody/mapping")]
-    assert [200, 404] == [answer.status_code for answer in long]
-    assert [answer.status_code for answer in long] == [answer.status_code for answer in short]
-    assert [without_request_id(answer) for answer in long] == [without_request_id(answer) for answer in short]
-
-
-def without_request_id(answer: httpx.Response) -> tuple[dict[str, Any], dict[str, str]]:
-    body = {name: value for name, value in answer.json().items() if name != "request_id"}
-    headers = {
-        name: value for name, value in answer.headers.items() if name not in ("x-request-id", "ratelimit")
-    }
-    return body, headers
-
-
-async def test_a_query_is_refused_on_the_hot_path_too(service: Service) -> None:
-    """What the route in front does not take, the one behind it judges."""
-    satker = await service.add(service.catalog[0])
-    refused = await service.http.get(f"/v1/satkers/{satker}/mapping?x=1")
-    assert (422, "unknown_field") == (refused.status_code, refused.json()["errors"][0]["code"])

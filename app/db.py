@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+import aiosqlite
 from sqlalchemy import DateTime, Dialect, MetaData, Row, Select, String, TypeDecorator, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
@@ -162,10 +163,21 @@ def _postgresql(url: str, pool_size: int) -> AsyncEngine:
 
 
 def _sqlite(url: str) -> AsyncEngine:
-    engine = create_async_engine(url, hide_parameters=True)
+    engine = create_async_engine(url, hide_parameters=True, connect_args={"async_creator_fn": _open_sqlite})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+async def _open_sqlite(*place: Any, **how: Any) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(*place, **how)
+    connection._thread.daemon = True  # as SQLAlchemy has it for those that it opens itself
+    try:
+        return await connection
+    except BaseException:
+        # Of a file that does not open it is left running, and complains on stderr when it outlives the loop.
+        await asyncio.to_thread(connection._thread.join)
+        raise
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

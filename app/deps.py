@@ -96,6 +96,17 @@ def v1_router(tag: str) -> APIRouter:
     return APIRouter(prefix="/v1", tags=[tag], dependencies=[Depends(_BEARER), Depends(known_query_only)])
 
 
+class _Json(Response):
+    """Its two headers as they are, which starlette would make out of a mapping: a twentieth of a mapping status."""
+
+    def __init__(self, body: bytes) -> None:
+        self.status_code, self.body, self.background = 200, body, None
+        self.raw_headers = [
+            (b"content-length", str(len(body)).encode()),
+            (b"content-type", b"application/json"),
+        ]
+
+
 def as_json(out: BaseModel) -> Response:
     """For reads asked often: FastAPI would check again what is of its model already, a third of the time of a list."""
-    return Response(out.model_dump_json(), media_type="application/json")
+    return _Json(out.model_dump_json().encode())

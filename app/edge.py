@@ -213,7 +213,8 @@ class Gate:
                 raise NotFound
         elif pejabat.role not in self.roles:
             raise RoleNotAllowed
-        state["address"] = self._address(scope)
+        if asks:  # its budgets are counted by address, too
+            state["address"] = self._address(scope)
 
     def _address(self, scope: Scope) -> str:
         peer = scope["client"][0] if scope.get("client") else "unknown"

@@ -6,27 +6,21 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 import aiosqlite
-from sqlalchemy import DateTime, Dialect, MetaData, Row, Select, String, TypeDecorator, event
+from sqlalchemy import MetaData, Row, Select, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import QueuePool
 
+from app.aio import AsyncConnection, AsyncEngine, create_async_engine
 from app.hosts import Hosts, address
 
 SCHEMA = (
     "0002"  # the newest migration; a test holds the two together, so that serving need not import alembic
 )
-
-# Names and ids are ordered by code point on both databases, whatever the server's locale.
-Str = String().with_variant(String(collation="C"), "postgresql")
-
 
 RECYCLE_SECONDS = 1800  # a connection's age: behind a name there may be another server by now
 
@@ -42,32 +36,6 @@ wait_until: ContextVar[float] = ContextVar("wait_until")
 # Rows and selects whose columns are reached by name.
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
-
-
-class Utc(TypeDecorator[datetime]):
-    """An aware time in UTC; SQLite forgets the zone, so it is put back."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value and value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value and (value if value.tzinfo else value.replace(tzinfo=UTC))
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar = {str: Str, datetime: Utc}
 
 
 class DatabaseUnavailable(Exception):

@@ -5,13 +5,14 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import and_, bindparam, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import DatabaseUnavailable, Utc
+from app.aio import AsyncConnection
+from app.db import DatabaseUnavailable
 from app.mapping.context import Context
 from app.mapping.settling import count_overdue
 from app.metrics import Figures
 from app.models import Access, Attempt
+from app.tables import Utc
 
 KEPT = 30.0  # seconds: with 1,000,000 attempts PostgreSQL counts for half a second
 PATIENCE = 3.0  # seconds for the database; Prometheus waits for ten

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    ColumnClause,
     ColumnElement,
     String,
     and_,
@@ -25,13 +26,13 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.orm import InstrumentedAttribute
 
-from app.db import AnySelect, Database, Utc
+from app.aio import AsyncConnection
+from app.db import AnySelect, Database
 from app.mapping.transitions import OPEN
 from app.models import Access, Attempt, Forgetting, History, PpSatker
 from app.satker.store import MAX_SATKERS
+from app.tables import Utc
 
 SHOWN = 20  # examples of each violation
 # How long one may be seen as under way after its lease: settling may be waiting for mbizmarket.
@@ -75,7 +76,7 @@ def _attempts(*wrong: ColumnElement[bool]) -> AnySelect:
     return select(Attempt.id).where(*wrong).order_by(Attempt.id)
 
 
-def _twice(key: InstrumentedAttribute[Any], states: Iterable[str]) -> AnySelect:
+def _twice(key: ColumnClause[Any], states: Iterable[str]) -> AnySelect:
     return select(key).where(Attempt.state.in_(tuple(states))).group_by(key).having(func.count() > 1)
 
 

@@ -1,11 +1,11 @@
-"""The whole schema. Statements are Core over these classes; no unit of work, no identity map."""
+"""The whole schema. Statements are Core over these classes; there is no ORM."""
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, CheckConstraint, ColumnClause, ForeignKey, Index, Integer, text
 
-from app.db import Base, name_unique
+from app.db import name_unique
+from app.tables import Base, column
 
 
 class Klpd(Base):
@@ -13,10 +13,10 @@ class Klpd(Base):
 
     __tablename__ = "klpd"
 
-    code: Mapped[str] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    kind: Mapped[str | None]
-    search: Mapped[str]  # the words and the code that it is found by (app/catalog/text.py)
+    code: ColumnClause[str] = column(primary_key=True)
+    name: ColumnClause[str]
+    kind: ColumnClause[str | None]
+    search: ColumnClause[str]  # the words and the code that it is found by (app/catalog/text.py)
 
 
 class CatalogSatker(Base):
@@ -24,13 +24,13 @@ class CatalogSatker(Base):
 
     __tablename__ = "catalog_satker"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    klpd_code: Mapped[str] = mapped_column(ForeignKey("klpd.code"))
-    code: Mapped[str | None]  # the code people know; not unique, leading zeros count
-    kd_satker: Mapped[str | None]  # LKPP's own key, where the source has it
-    name: Mapped[str]
-    active: Mapped[bool]
-    search: Mapped[str]  # the words of every spelling of its name, and its codes (app/catalog/text.py)
+    id: ColumnClause[str] = column(primary_key=True)
+    klpd_code: ColumnClause[str] = column(ForeignKey("klpd.code"))
+    code: ColumnClause[str | None]  # the code people know; not unique, leading zeros count
+    kd_satker: ColumnClause[str | None]  # LKPP's own key, where the source has it
+    name: ColumnClause[str]
+    active: ColumnClause[bool]
+    search: ColumnClause[str]  # the words of every spelling of its name, and its codes (app/catalog/text.py)
 
     __table_args__ = (
         Index("uq_catalog_satker_kd_satker", "kd_satker", unique=True),
@@ -53,14 +53,14 @@ class PpSatker(Base):
 
     __tablename__ = "pp_satker"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    pp_id: Mapped[str]
-    catalog_id: Mapped[str] = mapped_column(ForeignKey("catalog_satker.id"))
-    is_primary: Mapped[bool]
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
-    last_failure_code: Mapped[str | None]  # the PP's own last registration that came to nothing
-    last_failure_at: Mapped[datetime | None]
+    id: ColumnClause[str] = column(primary_key=True)
+    pp_id: ColumnClause[str]
+    catalog_id: ColumnClause[str] = column(ForeignKey("catalog_satker.id"))
+    is_primary: ColumnClause[bool]
+    created_at: ColumnClause[datetime]
+    updated_at: ColumnClause[datetime]
+    last_failure_code: ColumnClause[str | None]  # the PP's own last registration that came to nothing
+    last_failure_at: ColumnClause[datetime | None]
 
     __table_args__ = (
         Index("uq_pp_satker_pp_id_catalog_id", "pp_id", "catalog_id", unique=True),
@@ -86,26 +86,26 @@ class Attempt(Base):
 
     __tablename__ = "attempt"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    catalog_id: Mapped[str] = mapped_column(ForeignKey("catalog_satker.id"))
-    pp_id: Mapped[str]
-    satker_id: Mapped[str]  # the PP's satker then; it may be gone now
-    state: Mapped[str]
-    via: Mapped[str]
-    email_digest: Mapped[str | None]
-    company_id: Mapped[str | None]
-    company_name: Mapped[str | None]
-    account_id: Mapped[str | None]
-    failure: Mapped[str | None]  # a problem's code, or never_arrived
-    sends: Mapped[int]
-    lease_until: Mapped[datetime | None]  # a row left `calling` after this is read as uncertain
-    not_found: Mapped[int]  # how often mbizmarket did not know the reference since the last send
-    not_found_since: Mapped[datetime | None]
-    asks: Mapped[int]
-    ask_at: Mapped[datetime | None]  # when settling asks next
-    created_at: Mapped[datetime]
-    mapped_at: Mapped[datetime | None]
-    ended_at: Mapped[datetime | None]
+    id: ColumnClause[str] = column(primary_key=True)
+    catalog_id: ColumnClause[str] = column(ForeignKey("catalog_satker.id"))
+    pp_id: ColumnClause[str]
+    satker_id: ColumnClause[str]  # the PP's satker then; it may be gone now
+    state: ColumnClause[str]
+    via: ColumnClause[str]
+    email_digest: ColumnClause[str | None]
+    company_id: ColumnClause[str | None]
+    company_name: ColumnClause[str | None]
+    account_id: ColumnClause[str | None]
+    failure: ColumnClause[str | None]  # a problem's code, or never_arrived
+    sends: ColumnClause[int]
+    lease_until: ColumnClause[datetime | None]  # a row left `calling` after this is read as uncertain
+    not_found: ColumnClause[int]  # how often mbizmarket did not know the reference since the last send
+    not_found_since: ColumnClause[datetime | None]
+    asks: ColumnClause[int]
+    ask_at: ColumnClause[datetime | None]  # when settling asks next
+    created_at: ColumnClause[datetime]
+    mapped_at: ColumnClause[datetime | None]
+    ended_at: ColumnClause[datetime | None]
 
     __table_args__ = (
         CheckConstraint(
@@ -148,12 +148,12 @@ class Access(Base):
 
     __tablename__ = "access"
 
-    satker_id: Mapped[str] = mapped_column(ForeignKey("pp_satker.id"), primary_key=True)
-    attempt_id: Mapped[str] = mapped_column(ForeignKey("attempt.id"))
-    pp_id: Mapped[str]
-    account_id: Mapped[str | None]  # unknown for some imported pairs, until the first entry
-    via: Mapped[str]
-    granted_at: Mapped[datetime]
+    satker_id: ColumnClause[str] = column(ForeignKey("pp_satker.id"), primary_key=True)
+    attempt_id: ColumnClause[str] = column(ForeignKey("attempt.id"))
+    pp_id: ColumnClause[str]
+    account_id: ColumnClause[str | None]  # unknown for some imported pairs, until the first entry
+    via: ColumnClause[str]
+    granted_at: ColumnClause[datetime]
 
     __table_args__ = (Index("uq_access_attempt_id_pp_id", "attempt_id", "pp_id", unique=True),)
 
@@ -163,9 +163,9 @@ class ImportedLine(Base):
 
     __tablename__ = "imported_line"
 
-    digest: Mapped[str] = mapped_column(primary_key=True)
-    outcome: Mapped[str]
-    at: Mapped[datetime]
+    digest: ColumnClause[str] = column(primary_key=True)
+    outcome: ColumnClause[str]
+    at: ColumnClause[datetime]
 
 
 class History(Base):
@@ -173,21 +173,21 @@ class History(Base):
 
     __tablename__ = "history"
 
-    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
-    at: Mapped[datetime]
-    event: Mapped[str]
-    actor: Mapped[str]  # pp, operator or system
-    actor_pp_id: Mapped[str | None]  # the PP or the operator who did it, where one with a token did
-    pp_id: Mapped[str]  # whose satker it was about
-    satker_id: Mapped[str | None]
-    satker_name: Mapped[str | None]
-    attempt_id: Mapped[str | None]
-    company_id: Mapped[str | None]
-    company_name: Mapped[str | None]
-    via: Mapped[str | None]
-    outcome: Mapped[str]  # ok, uncertain, or a problem's code
-    reason: Mapped[str | None]  # an operator's
-    request_id: Mapped[str | None]
+    id: ColumnClause[int] = column(type_=BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    at: ColumnClause[datetime]
+    event: ColumnClause[str]
+    actor: ColumnClause[str]  # pp, operator or system
+    actor_pp_id: ColumnClause[str | None]  # the PP or the operator who did it, where one with a token did
+    pp_id: ColumnClause[str]  # whose satker it was about
+    satker_id: ColumnClause[str | None]
+    satker_name: ColumnClause[str | None]
+    attempt_id: ColumnClause[str | None]
+    company_id: ColumnClause[str | None]
+    company_name: ColumnClause[str | None]
+    via: ColumnClause[str | None]
+    outcome: ColumnClause[str]  # ok, uncertain, or a problem's code
+    reason: ColumnClause[str | None]  # an operator's
+    request_id: ColumnClause[str | None]
 
     __table_args__ = (
         Index("ix_history_pp_id_id", "pp_id", "id"),
@@ -201,8 +201,8 @@ class Forgetting(Base):
 
     __tablename__ = "forgetting"
 
-    pp_id: Mapped[str] = mapped_column(primary_key=True)
-    pseudonym: Mapped[str]
+    pp_id: ColumnClause[str] = column(primary_key=True)
+    pseudonym: ColumnClause[str]
 
 
 name_unique(Base.metadata)

@@ -20,8 +20,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.aio import AsyncConnection
 from app.db import AnyRow, AnySelect, Database
 from app.history.store import Operator, acting
 from app.models import Access, Attempt, CatalogSatker, Forgetting, History, PpSatker

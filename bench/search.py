@@ -21,11 +21,12 @@ from typing import Any
 
 from app.catalog import store
 from app.catalog.text import CODES, search_text
-from app.db import Database, Utc
+from app.db import Database
 from app.held import Reader
 from app.models import Klpd
 from app.satker import store as own
 from app.startup import migrate_database
+from app.tables import Utc
 from sqlalchemy import bindparam, event, insert, text
 from tests.postgres import Postgres
 

@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
-from app.db import Base, Database, Utc
+from app.db import Database
 from app.models import Attempt
 from app.settings import DatabaseSettings, load
+from app.tables import Base, Utc
 from sqlalchemy import Connection, text
 
 assert Attempt.metadata is Base.metadata  # noqa: S101 - importing the models is what fills the metadata

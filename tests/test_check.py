@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from app import invariants
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from tests.admin.desk import call, log_in, map_satker, open_registration
 from tests.service import Service, pp, registration
@@ -189,7 +189,7 @@ async def test_checking_what_was_meddled_with(service: Service) -> None:
             for statement in statements:
                 await tx.execute(text(statement))
             broken = await invariants.find(tx)
-            await tx.rollback()
+            await tx.run_sync(Connection.rollback)
 
         assert (what, expected) == (what, {f"{one.promise}: {one.sentence}" for one in broken})
         assert all(one.found for one in broken)

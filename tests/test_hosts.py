@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from app.db import Database
 from app.hosts import CONNECT_SECONDS, SILENT_SECONDS, address
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from tests.postgres import Postgres
 
@@ -52,7 +52,7 @@ async def test_one_that_says_nothing(server: Postgres, silent: int) -> None:
         began = time.monotonic()
         async with database.reading() as db:
             assert server.port == await db.scalar(text("SELECT inet_server_port()"))
-            await db.invalidate()  # the next one connects anew
+            await db.run_sync(Connection.invalidate)  # the next one connects anew
         waits.append(time.monotonic() - began)
     await database.dispose()
     assert waits[1] < CONNECT_SECONDS <= waits[0]
@@ -62,7 +62,7 @@ async def test_a_machine_that_dies_is_noticed(server: Postgres) -> None:
     """The system is told to give up what is not acknowledged; without that it tries for a quarter of an hour."""
     database = Database(server.tcp_url("postgres"))
     async with database.reading() as db:
-        driver = (await db.get_raw_connection()).driver_connection
+        driver = (await db.run_sync(lambda connection: connection.connection)).driver_connection
         assert driver is not None
         wire = driver._transport.get_extra_info("socket")
         assert 1 == wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from app import invariants, privacy
-from app.db import Base, Database
+from app.db import Database
 from app.mapping import settling
 from app.models import Attempt, History, PpSatker
+from app.tables import Base
 from sqlalchemy import func, select, update
 
 from tests.admin.desk import BUDI, attempt, call, log_in, map_satker, open_registration, status

@@ -47,16 +47,10 @@ print([name for name in %r if sys.modules.get(name)])
 """
 
 # Each is megabytes of every worker, or a share of its start.
-UNUSED = (
-    "alembic",
-    "jsonschema",
-    "opentelemetry.sdk",
-    "pydantic.v1",
-    "pygments",
-    "redis",
-    "rich",
-    "watchfiles",
-)
+UNUSED = [
+    *("alembic", "jsonschema", "opentelemetry.sdk", "pydantic.v1", "pygments", "redis", "rich", "watchfiles"),
+    *("sqlalchemy.ext.asyncio", "sqlalchemy.orm"),
+]
 
 
 def run(script: str, sqlite_url: str) -> tuple[str, str]:

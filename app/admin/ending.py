@@ -1,8 +1,8 @@
 """An operator ends a mapping, or one PP's access to it. The history has the reason and the operator."""
 
 from sqlalchemy import bindparam, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.aio import AsyncConnection
 from app.db import Database
 from app.history.store import Operator, acting
 from app.mapping import ending

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import and_, bindparam, delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.orm import aliased
 
+from app.aio import AsyncConnection
 from app.db import AnyRow, Conflict, Database
 from app.history import store as history
 from app.mapping.standing import LINK_RETRY
@@ -21,11 +20,11 @@ from app.satker import store as satkers
 
 TRIES = 3  # when PPs join or leave at the same moment
 
-_old, _new = aliased(PpSatker), aliased(PpSatker)
+_old, _new = PpSatker.__table__.alias(), PpSatker.__table__.alias()
 _HOLDERS = (
-    select(Access.pp_id, Access.satker_id, _old.is_primary, _new.id.label("new_id"))
-    .join(_old, _old.id == Access.satker_id)
-    .outerjoin(_new, and_(_new.pp_id == Access.pp_id, _new.catalog_id == bindparam("catalog_id")))
+    select(Access.pp_id, Access.satker_id, _old.c.is_primary, _new.c.id.label("new_id"))
+    .join(_old, _old.c.id == Access.satker_id)
+    .outerjoin(_new, and_(_new.c.pp_id == Access.pp_id, _new.c.catalog_id == bindparam("catalog_id")))
     .where(Access.attempt_id == bindparam("attempt"))
     .order_by(Access.pp_id)
 )

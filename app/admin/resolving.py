@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 
 from sqlalchemy import bindparam, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admin import store
 from app.admin.schemas import ResolveIn
+from app.aio import AsyncConnection
 from app.db import Conflict
 from app.history import store as history
 from app.mapping import settling, transitions

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, bindparam, literal, or_, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admin.schemas import AdminAccessOut, AdminAttemptOut, AdminMappingOut, AdminSatkerOut
+from app.aio import AsyncConnection
 from app.db import AnyRow, AnySelect
 from app.mapping.transitions import OPEN
 from app.models import Access, Attempt, CatalogSatker, Klpd

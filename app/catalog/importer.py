@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Row, bindparam, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.aio import AsyncConnection
 from app.catalog.report import Summary
 from app.catalog.sources import BadSource, Progress, Record, records
 from app.catalog.staging import Entry, Staging, fault

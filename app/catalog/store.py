@@ -25,9 +25,9 @@ from sqlalchemy import (
     true,
     tuple_,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import cursors
+from app.aio import AsyncConnection
 from app.catalog.text import CODES, escaped, is_clean, words
 from app.db import AnyRow, AnySelect, Database
 from app.held import Reader, Values

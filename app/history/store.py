@@ -9,13 +9,13 @@ from functools import lru_cache
 from typing import Literal
 
 from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, case, insert, select, true, union
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.orm import aliased
 
-from app.db import AnyRow, AnySelect, Str
+from app.aio import AsyncConnection
+from app.db import AnyRow, AnySelect
 from app.history import schemas
 from app.logs import request_id
 from app.models import Access, History, PpSatker
+from app.tables import Str
 
 Event = schemas.Event
 Actor = Literal["pp", "operator", "system"]
@@ -150,7 +150,7 @@ def _on_mappings(one_satker: bool, lateral: bool) -> AnySelect:
     if one_satker:
         held = held.where(PpSatker.id == _satker)
     mine = held.subquery("mine")
-    theirs = aliased(History)
+    theirs = History.__table__.alias().c
     newest = (
         select(theirs.id)
         .where(theirs.attempt_id == mine.c.attempt_id, theirs.id < _before)

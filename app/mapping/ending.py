@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from sqlalchemy import bindparam, delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.aio import AsyncConnection
 from app.db import AnyRow
 from app.history import store as history
 from app.models import Access, Attempt

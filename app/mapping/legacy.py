@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import bindparam, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.aio import AsyncConnection
 from app.catalog.sources import BadSource, Progress, records
 from app.db import AnyRow, Conflict, Database
 from app.mapping import standing as standings

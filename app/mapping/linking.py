@@ -6,8 +6,7 @@ Nothing changes at mbizmarket here, so no intent is needed: whatever is cut can 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from app.aio import AsyncConnection
 from app.auth import Pejabat
 from app.db import Conflict
 from app.history import store as history

@@ -9,8 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from app.aio import AsyncConnection
 from app.db import Conflict, DatabaseBusy
 from app.mapping import ending, settling, states, transitions
 from app.mapping import standing as standings

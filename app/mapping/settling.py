@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import structlog
 from sqlalchemy import and_, bindparam, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import AnyRow, Conflict, DatabaseUnavailable, Utc
+from app.aio import AsyncConnection
+from app.db import AnyRow, Conflict, DatabaseUnavailable
 from app.history import store as history
 from app.mapping import standing as standings
 from app.mapping import transitions
@@ -27,6 +27,7 @@ from app.mbiz.client import Call
 from app.mbiz.contract import Registration
 from app.models import Attempt, CatalogSatker
 from app.problems import SatkerNotFound
+from app.tables import Utc
 
 NOT_FOUND_TIMES = 3  # at least so often, over the grace period
 NEVER_ARRIVED = "never_arrived"

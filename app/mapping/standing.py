@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from math import ceil
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.aio import AsyncConnection
 from app.db import AnyRow
 from app.models import Access, Attempt, PpSatker
 from app.problems import SatkerNotFound

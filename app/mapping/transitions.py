@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from sqlalchemy import bindparam, insert, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.aio import AsyncConnection
 from app.db import AnyRow
 from app.history import store as history
 from app.mapping.standing import Standing

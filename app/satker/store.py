@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Text, bindparam, delete, func, insert, or_, select, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Text, bindparam, delete, func, insert, or_, select, text, update
 
+from app.aio import AsyncConnection
 from app.catalog.text import escaped, words
 from app.db import AnyRow, AnySelect
 from app.held import Reader
@@ -30,7 +31,11 @@ MAX_SATKERS = 200
 _ONE = VIEW.where(PpSatker.id == bindparam("id"), PpSatker.pp_id == bindparam("pp_id"))
 _OWN = select(PpSatker.catalog_id).where(PpSatker.pp_id == bindparam("pp_id"))
 _CATALOG = select(CatalogSatker.id).where(CatalogSatker.id == bindparam("id"), CatalogSatker.active)
-_SORT = {"updated_at": PpSatker.updated_at, "satker_name": CatalogSatker.name, "klpd_name": Klpd.name}
+_SORT: dict[str, ColumnElement[Any]] = {
+    "updated_at": PpSatker.updated_at,
+    "satker_name": CatalogSatker.name,
+    "klpd_name": Klpd.name,
+}
 
 
 async def get(db: AsyncConnection, pp_id: str, satker_id: str) -> AnyRow:

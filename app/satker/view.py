@@ -4,9 +4,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, literal_column, select
 
-from app.db import AnyRow, Str
+from app.db import AnyRow
 from app.models import Access, Attempt, CatalogSatker, Klpd, PpSatker
 from app.satker.schemas import CompanyOut, MappingSummaryOut, SatkerOut
+from app.tables import Str
 
 
 def _word(text: str) -> ColumnElement[str]:

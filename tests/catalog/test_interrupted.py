@@ -15,8 +15,7 @@ from app.catalog.importer import BATCH
 from app.db import Database
 from app.invariants import violations
 from app.models import Access, Attempt, ImportedLine
-from sqlalchemy import func, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnClause, func, select
 
 from tests.catalog.files import reduced, satkers, write
 from tests.conftest import fill_catalog
@@ -51,7 +50,7 @@ async def count(database: Database) -> int:
     return len(await satkers(database))
 
 
-async def count_of(database: Database, column: InstrumentedAttribute[str]) -> int:
+async def count_of(database: Database, column: ColumnClause[str]) -> int:
     async with database.reading() as db:
         return await db.scalar(select(func.count(column))) or 0
 

@@ -1,12 +1,12 @@
 """A page of the history costs the same however long the history is: every part of its statement is an index's."""
 
 import pytest
+from app.aio import AsyncConnection
 from app.db import Database
 from app.history import store
 from app.models import Access, Attempt, CatalogSatker, Klpd, PpSatker
-from sqlalchemy import Dialect, event, insert, text
+from sqlalchemy import Connection, Dialect, event, insert, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.history.rows import AT, row, write
 
@@ -71,7 +71,7 @@ async def plan(db: AsyncConnection, *, one_satker: bool) -> list[str]:
     )
     sql = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     explain = "EXPLAIN" if is_postgresql else "EXPLAIN QUERY PLAN"
-    return [str(line[-1]) for line in await db.exec_driver_sql(f"{explain} {sql}")]
+    return [str(line[-1]) for line in await db.run_sync(Connection.exec_driver_sql, f"{explain} {sql}")]
 
 
 @pytest.mark.parametrize("one_satker", [False, True])

@@ -340,11 +340,11 @@ async def test_statement_15_a_forwarded_address(
         return str(request.state.address)
 
     async with running(sqlite_url, tmp_path, trusted_proxies=proxies) as service:
-        service.app.add_api_route("/v1/alamat", show)
+        service.app.add_api_route("/v1/alamat/entry", show)
         wire = httpx.ASGITransport(service.app, client=("127.0.0.1", 1))
         headers = [*bearer().items(), ("X-Forwarded-For", "1.1.1.1"), ("X-Forwarded-For", "198.51.100.7")]
         async with httpx.AsyncClient(transport=wire, base_url="http://api", headers=headers) as http:
-            assert address == (await http.get("/v1/alamat")).json()
+            assert address == (await http.get("/v1/alamat/entry")).json()
 
 
 def test_statement_16_printed_settings_have_no_secret() -> None:

@@ -4,9 +4,12 @@ Each of them asks whether it is there and goes on without: rich and pygments (st
 watchfiles (uvicorn, for --reload), pydantic.v1 (FastAPI, for models of that time).
 """
 
+import gc
 import sys
 
 UNUSED = ("rich", "pygments", "watchfiles", "pydantic.v1")
 
 for name in UNUSED:
     sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+gc.set_threshold(1_000_000)  # as in __main__, for each worker too; app/serving.py sets it for serving

@@ -5,10 +5,11 @@ import fcntl
 import gc
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import uvicorn
@@ -84,14 +85,20 @@ async def settle_once(settings: Settings) -> int:
 
 
 async def keep_settling(settings: Settings, every: float, host: str) -> None:
-    """For as long as the process lives; on METRICS_PORT, if there is one, it tells what it counts. Raises Unsafe."""
+    """Until SIGTERM or Ctrl-C; on METRICS_PORT, if there is one, it tells what it counts. Raises Unsafe."""
     logs.configure()
     context = make_context(settings)
     port = settings.metrics_port
+    rounds = asyncio.ensure_future(settling.keep_settling(context, every))
+    # The first process of a container would not be ended by them otherwise.
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(stop, rounds.cancel)
     try:
         async with _metrics(_bind_metrics(host, port), Observatory(context).own) if port else nullcontext():
-            await settling.keep_settling(context, every)
+            with suppress(asyncio.CancelledError):
+                await rounds
     finally:
+        rounds.cancel()
         await close(context)
 
 

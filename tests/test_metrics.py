@@ -395,6 +395,8 @@ def test_looking_at_a_process_that_settles(sqlite_url: str) -> None:
             assert time.monotonic() < give_up
             time.sleep(0.1)
         seen = look(url)
+        process.terminate()
+        assert 0 == process.wait(20)
     assert 1 == seen("mbiz_breakers", kind="lookup", state="closed")
     assert not [key for key in seen if key[0] in ("satu_pp_database_up", "satu_pp_attempts")]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from app.docs import FILES
 from app.main import document
 from app.settings import Settings
 
@@ -126,3 +127,18 @@ def test_the_proxy_is_trusted_where_it_comes_from() -> None:
     (shared,) = set(services["proxy"]["networks"]) & set(services["service"]["networks"])
     (subnet,) = networks[shared]["ipam"]["config"]
     assert subnet["subnet"] == services["service"]["environment"]["TRUSTED_PROXIES"]
+
+
+def test_the_public_gets_the_api_and_its_description() -> None:
+    """Every path of the service but what is for those who run it."""
+    ((rule,), (entry,)) = the("Ingress")["spec"]["rules"], the("Service")["spec"]["ports"]
+    opened = {path["path"] for path in rule["http"]["paths"]}
+    served = {"/" + path.split("/")[1] for path in document()["paths"]} | {"/docs", "/openapi.json", FILES}
+    assert served - {"/readyz", "/metrics"} == opened
+    assert {("satu-pp", entry["name"])} == {
+        (backend["name"], backend["port"]["name"])
+        for backend in (path["backend"]["service"] for path in rule["http"]["paths"])
+    }
+    (container,) = pod("Deployment")["containers"]
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    assert the("ConfigMap")["data"]["METRICS_PORT"] == ports["metrics"] != ports[entry["targetPort"]]

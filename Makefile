@@ -43,8 +43,7 @@ fuzz: $(DEV) ## send 20,000 made-up requests and hold every answer to the publis
 	@$(PY) -m tests.fuzz --cases 20000
 
 grow: $(DEV) ## replicas, failover and PgBouncer at length: needs haproxy and pgbouncer
-	@GROW=full $(PY) -m pytest tests/grow --verbose --timeout 1500 \
-		--override-ini faulthandler_timeout=1600 --override-ini faulthandler_exit_on_timeout=true
+	@GROW=full $(PY) -m pytest tests/grow -vv --timeout 1600
 
 bench: $(DEV) $(BENCH) ## compare with others and with the targets: minutes; LONG=1 for growth and memory, too
 	@$(PY) -m bench $(if $(LONG),--long)

@@ -15,7 +15,7 @@ from tests.grow.fleet import FULL
 from tests.pgbouncer import PROGRAM
 
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--verbose")
-SECONDS = 1500.0 if FULL else 300.0  # it takes 210 and 15 on two idle cores
+SECONDS = 1500.0 if FULL else 240.0  # it takes 210 and 15 on two idle cores
 QUICK = ["tests/test_flow.py", "tests/test_races.py"]
 # These two end the service's own connections at the server, which knows only PgBouncer's.
 KIND = "postgresql and not connection_was_lost and not restarts_under_reads"

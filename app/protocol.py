@@ -19,6 +19,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     head_seconds = 10.0
+    last_moment = 1.0  # seconds
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -59,6 +60,13 @@ class BoundedProtocol(HttpToolsProtocol):
         """Instead of a warning for each: nothing more is read, and the answer says that it is the last."""
         self.cycle.keep_alive = False
         self.transport.pause_reading()
+
+    def shutdown(self) -> None:
+        """A connection that has asked nothing yet was opened to ask: it gets a moment, or what is on its way is cut."""
+        if self.cycle is None:
+            self.loop.call_later(self.last_moment, super().shutdown)
+        else:
+            super().shutdown()
 
     @property
     def _idle(self) -> bool:

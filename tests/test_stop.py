@@ -1,6 +1,7 @@
 """SIGTERM lets running requests end, within a bound; what is cut is as a crash; who leaves cuts nothing."""
 
 import signal
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +35,24 @@ def test_stopping_while_a_registration_is_under_way(world: World) -> None:
         assert -signal.SIGTERM == world.service.wait(GRACEFUL + LATE)
         assert (201, "mapped") == answer.result().said
     assert [] == world.violations()
+
+
+def test_stopping_while_a_request_is_on_its_way(world: World) -> None:
+    """Its connection was there before the stop: it is answered, and the process ends."""
+    port = world._http.base_url.port
+    assert port
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        assert 200 == world.ask("GET", "/v1/satkers").status  # the one before it has been accepted
+        world.service.send(signal.SIGTERM)
+        wait_until(lambda: refused(port))
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+        assert -signal.SIGTERM == world.service.wait(GRACEFUL + LATE)
+
+
+def refused(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_stopping_while_mbizmarket_hangs(world: World) -> None:

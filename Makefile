@@ -43,7 +43,6 @@ fuzz: $(DEV) ## send 20,000 made-up requests and hold every answer to the publis
 	@$(PY) -m tests.fuzz --cases 20000
 
 grow: $(DEV) ## replicas, failover and PgBouncer at length, a quarter of an hour: needs haproxy and pgbouncer
-grow: $(DEV) ## replicas, failover and PgBouncer at length, a quarter of an hour: needs haproxy and pgbouncer
 	@GROW=full $(PY) -m pytest tests/grow -vv --timeout 1600
 
 bench: $(DEV) $(BENCH) ## compare with others and with the targets: minutes; LONG=1 for growth and memory, too

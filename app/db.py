@@ -9,14 +9,18 @@ from contextvars import ContextVar
 from typing import Any
 
 import aiosqlite
-from sqlalchemy import MetaData, Row, Select, event
+import asyncpg
+from sqlalchemy import MetaData, Select, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from app.aio import AsyncConnection, AsyncEngine, create_async_engine
+from app.direct import AnyRow, Direct, Tx
 from app.hosts import Hosts, address
+
+__all__ = ["AnyRow", "Tx"]
 
 SCHEMA = (
     "0002"  # the newest migration; a test holds the two together, so that serving need not import alembic
@@ -33,8 +37,7 @@ BUSY_MS = 100
 # What runs for a request waits no longer than this instant of time.monotonic(); the edge sets it.
 wait_until: ContextVar[float] = ContextVar("wait_until")
 
-# Rows and selects whose columns are reached by name.
-AnyRow = Row[*tuple[Any, ...]]
+# Selects whose rows' columns are reached by name, as those of AnyRow are.
 AnySelect = Select[*tuple[Any, ...]]
 
 
@@ -75,6 +78,17 @@ class Database:
                 return
             async with self._turn(), self.engine.begin() as tx:
                 yield tx
+
+    @asynccontextmanager
+    async def direct(self) -> AsyncIterator[Tx]:
+        """The same for what is written all the time, with the little of a connection that app/direct.py has."""
+        if self.is_sqlite:
+            async with self.begin() as tx:
+                yield tx
+            return
+        with translated(), _driver_translated():
+            async with Direct(self.engine) as direct:
+                yield direct
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -198,6 +212,21 @@ def translated() -> Iterator[None]:
     except (DBAPIError, PoolTimeout, OSError) as error:
         if isinstance(error, DBAPIError) and _is_busy(error):
             raise DatabaseBusy from error
+        raise DatabaseUnavailable(type(error).__name__) from error
+
+
+@contextmanager
+def _driver_translated() -> Iterator[None]:
+    """The same, where the driver is asked without SQLAlchemy."""
+    try:
+        yield
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise Conflict(error.constraint_name or str(error)) from None
+    except asyncpg.UndefinedTableError as error:
+        raise DatabaseUnavailable("without its tables") from error
+    except asyncpg.SyntaxOrAccessError:
+        raise
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise DatabaseUnavailable(type(error).__name__) from error
 
 

@@ -44,6 +44,10 @@ async def _pejabat(request: Request) -> Pejabat:
 
 
 async def _call(request: Request) -> Call:
+    return call_of(request)
+
+
+def call_of(request: Request) -> Call:
     """One budget for every call to mbizmarket that this request makes, counted from its arrival."""
     state = request.scope["state"]
     given = request.headers.get("traceparent", "")

@@ -196,7 +196,7 @@ class Gate:
         try:
             await self._admit(scope)
             if scope["method"] in WITH_BODY:
-                receive = _replayed(await _body(Headers(scope=scope), receive), receive)
+                receive = replayed(await _body(Headers(scope=scope), receive), receive)
         except Problem as problem:
             await respond(problem, HTTPConnection(scope))(scope, receive, send)
         else:
@@ -261,7 +261,7 @@ def _is_utf8(body: bytearray) -> bool:
         return False
 
 
-def _replayed(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
+def replayed(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
     """A `receive` that tells the body that was read, then what comes after it (the caller's going away)."""
     told = False
 

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.storage import Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from app.budgets import Shared
+from app.budgets import Memory, Shared
 from app.problems import TooManyAttempts
 
 FAILED_PER_EMAIL = RateLimitItemPerSecond(5, 15 * 60, "failed-email")  # below mbizmarket's lock after 10
@@ -43,7 +43,7 @@ class Throttle:
         self, storage: Storage | None = None, refused: Callable[[str], None] = lambda _budget: None
     ) -> None:
         self._refused = refused
-        self._storage = storage or MemoryStorage()
+        self._storage = storage or Memory()
         self.shared = storage if isinstance(storage, Shared) else None  # with other replicas
         self._limiter = FixedWindowRateLimiter(self._storage)
 

@@ -5,11 +5,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from bench import data, field, reads
-from bench.compare import Entry
+from bench.compare import Entry, Outcome, spread
 from bench.field import BARE, SERVICE
 from bench.measure import Worthless
 from bench.processes import BUILD, Server
@@ -51,6 +52,49 @@ def entries(database: data.Filled) -> Iterator[dict[str, Entry]]:
 
 def base(name: str) -> str:
     return {FAST_SERVICE: FAST_BARE, SLOW_SERVICE: SLOW_RAW, AMID_HANGING: CALM}.get(name, name)
+
+
+GRID = [(seconds, at_once) for seconds in (0, SLOW) for at_once in (1, 16, 64, 200)]
+
+
+def grid_names(seconds: float, at_once: int) -> tuple[str, str]:
+    """The service's entry, and that of the sockets it is measured by."""
+    what = f"{seconds * 1000:.0f} ms, {at_once} at once"
+    return f"{SERVICE}, {what}", f"raw sockets, {what}"
+
+
+@contextmanager
+def grid(database: data.Filled) -> Iterator[dict[str, Entry]]:
+    """The service against raw sockets: an mbizmarket that is quick and one that is slow, from one caller to many."""
+    log_ins = LogIns(database)
+    entries: dict[str, Entry] = {}
+    with ExitStack() as stack:
+        for seconds in (0, SLOW):
+            market = stack.enter_context(field.market(seconds))
+            service = stack.enter_context(field.service(database, market.url, f"{SERVICE} of {seconds} s"))
+            service.await_answer("/healthz")
+            for at_once in (at_once for took, at_once in GRID if took == seconds):
+                ours, raw = grid_names(seconds, at_once)
+                enough = A_SAMPLE if seconds == 0 else min(A_SAMPLE, at_once * 50)
+                entries[ours] = Entry(service, partial(log_ins.next_file, enough), at_once)
+                entries[raw] = Entry(market, log_ins.next_raw_file, at_once)
+        yield entries
+
+
+def grid_base(name: str) -> str:
+    return name.replace(SERVICE, "raw sockets")
+
+
+def grid_table(outcome: Outcome) -> Iterator[str]:
+    yield "| mbizmarket's ms | at once | log-ins/s | ÷ raw sockets | p99 ms | ÷ the upstream's |"
+    yield "|---|---|---|---|---|---|"
+    for seconds, at_once in GRID:
+        ours, raw = grid_names(seconds, at_once)
+        rate, p99 = (spread(outcome.ratios(what, ours, raw)) for what in ("rate", "p99"))
+        yield (
+            f"| {seconds * 1000:.0f} | {at_once} | {outcome.median('rate', ours):,.0f} | {rate} "
+            f"| {outcome.median('p99', ours):.1f} | {p99} |"
+        )
 
 
 class LogIns:

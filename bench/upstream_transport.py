@@ -2,7 +2,7 @@
 
     python -m bench.upstream_transport [--at-once 64] [--seconds 0.1] [--calls 20] [--rounds 3]
 
-An mbizmarket of a few lines, in a process of its own, answers every log-in after `--seconds`; `--at-once` callers each
+bench/market.py, in a process of its own, answers every log-in after `--seconds`; `--at-once` callers each
 make `--calls`. The contenders take turns. Prints a table in Markdown: medians, and the ratio to raw sockets.
 """
 
@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import logging
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,43 +21,14 @@ import uvloop
 from app.mbiz.client import Call, Mbizmarket
 from app.mbiz.transport import Connections
 
+from bench import field
+from bench.market import account
+
 Ask = Callable[[], Awaitable[object]]
 Caller = Callable[[], Awaitable[Ask]]  # with a connection of its own, where that is its way
 
 LOGIN = {"email": "budi@mbiz.example", "password": "rahasia"}
-ACCOUNT = {"account_id": "A-1", "email": LOGIN["email"], "name": "Budi", "companies": []}
-BODY = json.dumps(
-    {"account": ACCOUNT, "access_token": "t", "token_type": "Bearer", "expires_in": 3600}
-).encode()
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-
-
-class Market(asyncio.Protocol):
-    """Answers each write as one request: all callers here send a request in one piece, or in two."""
-
-    seconds = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport, self.heard = transport, b""
-
-    def data_received(self, data: bytes) -> None:
-        self.heard += data
-        head, end, body = self.heard.partition(b"\r\n\r\n")
-        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-        if end and len(body) >= int(length or 0):
-            self.heard = b""
-            asyncio.get_running_loop().call_later(self.seconds, self.answer)
-
-    def answer(self) -> None:
-        self.transport.write(HEAD % len(BODY) + BODY)  # type: ignore[attr-defined]
-
-
-async def serve(seconds: float) -> None:
-    Market.seconds = seconds
-    server = await asyncio.get_running_loop().create_server(Market, "127.0.0.1", 0, backlog=1024)
-    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
-    sys.stdout.flush()
-    await server.serve_forever()
+LENGTH = len(account(LOGIN["email"]))
 
 
 @asynccontextmanager
@@ -72,7 +42,7 @@ async def raw(url: str) -> AsyncIterator[Caller]:
         async def ask() -> None:
             writer.write(request)
             await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(len(BODY))
+            await reader.readexactly(LENGTH)
 
         return ask
 
@@ -146,20 +116,12 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=0.1)
     options.add_argument("--calls", type=int, default=20)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     chosen = options.parse_args()
-    if chosen.serve:
-        uvloop.run(serve(chosen.seconds))
-        return
     for name in ("httpx", "httpcore"):  # a line for each call would be measured, too
         logging.getLogger(name).setLevel(logging.WARNING)
-    command = [sys.executable, "-m", "bench.upstream_transport", "--serve", "--seconds", str(chosen.seconds)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as market:
-        try:
-            port = int(market.stdout.readline()) if market.stdout else 0
-            uvloop.run(compare(f"http://127.0.0.1:{port}", chosen.at_once, chosen.calls, chosen.rounds))
-        finally:
-            market.kill()
+    with field.market(chosen.seconds) as market:
+        market.await_answer("/")
+        uvloop.run(compare(market.url, chosen.at_once, chosen.calls, chosen.rounds))
 
 
 if __name__ == "__main__":

@@ -140,8 +140,11 @@ def statements_of(service: Service) -> list[str]:
         event.listen(engine, "before_cursor_execute", lambda *arguments: seen.append(arguments[2]))
     else:
 
+        def note(logged: Any) -> None:
+            seen.append(logged.query)
+
         def overhear(connection: Any, *_rest: object) -> None:
-            connection.driver_connection.add_query_logger(lambda logged: seen.append(logged.query))
+            connection.driver_connection.add_query_logger(note)  # however often, it is told once
 
         event.listen(engine, "checkout", overhear)
     return seen

@@ -71,6 +71,43 @@ def seen(answer: httpx.Response) -> tuple[int, Any, dict[str, str]]:
     )
 
 
+BODIES = {
+    "already so": b'{"email": "budi@lain.example", "password": "%s"}' % PASSWORD.encode(),
+    "wrong": b'{"email": "budi@lain.example", "password": "salah"}',
+    "no choice": b'{"email": "budi@lain.example", "password": "%s", "company_id": "C-0"}' % PASSWORD.encode(),
+    "no JSON": b'{"email": ',
+    "nothing": b"",
+    "a list": b"[]",
+    "a field less": b'{"email": "budi@lain.example"}',
+    "a field more": b'{"email": "budi@lain.example", "password": "x", "role": "PP"}',
+    "no e-mail": b'{"email": "budi", "password": ""}',
+    "another type": b'{"email": 1, "password": null}',
+    "half a letter": b'{"email": "budi@lain.example", "password": "\\ud800"}',
+    "a field twice": b'{"email": 1, "email": "budi@lain.example", "password": "x", "password": "salah"}',
+    "with a mark": b'\xef\xbb\xbf{"email": "budi@lain.example", "password": "salah"}',
+}
+
+
+async def test_both_ways_of_logging_in(service: Service, satkers: list[str]) -> None:
+    """Whatever is sent, to a satker of one's own and to another's."""
+    paths = [f"/v1/satkers/{one}/mapping/login" for one in (satkers[0], "nobody")]
+    headers = {"Content-Type": "application/json"}
+
+    async def say_all() -> list[Any]:
+        await service.context.throttle._storage.reset()
+        answers = [
+            await service.http.post(path, content=body, headers=headers)
+            for path in paths
+            for body in BODIES.values()
+        ]
+        return [seen(answer) for answer in answers]
+
+    short = await say_all()
+    go_the_long_way(service)
+    assert await say_all() == short
+    assert {200, 400, 404, 409, 422} >= {status for status, *_ in short} >= {200, 404, 422}
+
+
 async def test_what_is_not_plain_goes_the_long_way(service: Service, satkers: list[str]) -> None:
     """A query is judged, a condition is honoured, another method is another call, a slash too many is no path."""
     path = f"/v1/satkers/{satkers[0]}"
@@ -100,10 +137,11 @@ async def test_the_short_way_is_behind_the_gate(service: Service, satkers: list[
 def test_the_short_ways_are_the_long_ways() -> None:
     """Each is the very function that the published route of that path calls."""
     published = {
-        route.path: route.endpoint
+        (method, route.path): route.endpoint
         for module in (satker, mapping)
         for route in module.router.routes
-        if isinstance(route, APIRoute) and "GET" in route.methods
+        if isinstance(route, APIRoute)
+        for method in route.methods
     }
     for short in ROUTES.values():
-        assert short.answer is published[short.path]
+        assert short.answer is published[short.method, short.path]

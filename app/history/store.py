@@ -11,7 +11,7 @@ from typing import Literal
 from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, case, insert, select, true, union
 
 from app.aio import AsyncConnection
-from app.db import AnyRow, AnySelect
+from app.db import AnyRow, AnySelect, Tx
 from app.history import schemas
 from app.logs import request_id
 from app.models import Access, History, PpSatker
@@ -30,7 +30,7 @@ class Operator:
 
 
 _operator: ContextVar[Operator | None] = ContextVar("operator", default=None)
-_INSERT = insert(History)
+_INSERT = insert(History).inline()  # nobody asks for its id
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def acting(operator: Operator) -> Iterator[None]:
 
 
 async def record(
-    tx: AsyncConnection,
+    tx: Tx,
     event: Event,
     *,
     at: datetime,

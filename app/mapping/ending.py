@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import bindparam, delete, func, select, update
 
-from app.aio import AsyncConnection
-from app.db import AnyRow
+from app.db import AnyRow, Tx
 from app.history import store as history
 from app.models import Access, Attempt
 
@@ -27,7 +26,7 @@ _HOLDERS = (
 )
 
 
-async def end_access(tx: AsyncConnection, pp_id: str, row: AnyRow) -> None:
+async def end_access(tx: Tx, pp_id: str, row: AnyRow) -> None:
     """Ends the PP's access to its satker's mapping, if there is one. `row` is the satker's view, held by `tx`."""
     held = (await tx.execute(_HOLD, {"satker_id": row.id})).one_or_none()
     if held is None:
@@ -40,7 +39,7 @@ async def end_access(tx: AsyncConnection, pp_id: str, row: AnyRow) -> None:
         await _record(tx, "unmapped", pp_id, row, held)
 
 
-async def end_mapping(tx: AsyncConnection, pp_id: str, row: AnyRow, attempt_id: str) -> bool:
+async def end_mapping(tx: Tx, pp_id: str, row: AnyRow, attempt_id: str) -> bool:
     """Ends a mapping with all its accesses because the PP replaces it. False if it is not mapped any more."""
     ended = await tx.execute(_END, {"attempt": attempt_id, "now": datetime.now(UTC)})
     if not ended.rowcount:
@@ -63,7 +62,7 @@ async def end_mapping(tx: AsyncConnection, pp_id: str, row: AnyRow, attempt_id: 
     return True
 
 
-async def _record(tx: AsyncConnection, event: history.Event, pp_id: str, row: AnyRow, held: AnyRow) -> None:
+async def _record(tx: Tx, event: history.Event, pp_id: str, row: AnyRow, held: AnyRow) -> None:
     await history.record(
         tx,
         event,

@@ -77,7 +77,7 @@ async def _free_companies(context: Context, standing: Standing, account: Account
     active = [company for company in account.companies if company.active and account.email_verified]
     async with context.database.reading() as db:
         ids = [company.company_id for company in active]
-        taken = await standings.mapped_elsewhere(db, standing.row.catalog_id, ids)
+        taken, _ = await standings.elsewhere(db, standing.row.catalog_id, companies=ids)
     return [company for company in active if company.company_id not in taken]
 
 

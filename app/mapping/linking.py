@@ -6,9 +6,8 @@ Nothing changes at mbizmarket here, so no intent is needed: whatever is cut can 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from app.aio import AsyncConnection
 from app.auth import Pejabat
-from app.db import Conflict
+from app.db import Conflict, Tx
 from app.history import store as history
 from app.mapping import ending, states, transitions
 from app.mapping import standing as standings
@@ -77,8 +76,7 @@ async def _link(
     wanted: str | None,
     prove: Callable[[], Awaitable[Account]],
 ) -> bool:
-    async with context.database.reading() as db:
-        standing = await standings.read(db, pp.pp_id, satker_id)
+    standing = await standings.look(context.reader, pp.pp_id, satker_id)
     try:
         if email is None:
             raise EmailUnverified
@@ -110,7 +108,7 @@ async def apply_proof(context: Context, before: Standing, call: Call, proof: Pro
     active: dict[str, bool] = {}
     for _ in range(3):
         try:
-            async with context.database.begin() as tx:
+            async with context.database.direct() as tx:
                 made = await _judge_and_write(tx, before, proof, active)
                 context.crash("before_commit")
             context.crash("after_commit")
@@ -124,24 +122,22 @@ async def apply_proof(context: Context, before: Standing, call: Call, proof: Pro
     raise LinkInProgress(retry_after=standings.LINK_RETRY)
 
 
-async def _judge_and_write(
-    tx: AsyncConnection, before: Standing, proof: Proof, active: dict[str, bool]
-) -> bool | None:
+async def _judge_and_write(tx: Tx, before: Standing, proof: Proof, active: dict[str, bool]) -> bool | None:
     """None when the attempt changed between reading and writing it."""
     standing = await standings.lock(tx, before.pp_id, before.row.id)
     catalog_id = standing.row.catalog_id
     if catalog_id != before.row.catalog_id:
         raise SatkerNotFound
-    if await standings.open_elsewhere(tx, catalog_id, proof.digests):
-        raise LinkInProgress(retry_after=standings.LINK_RETRY)
     ids = [company.company_id for company in proof.account.companies]
-    taken = await standings.mapped_elsewhere(tx, catalog_id, ids)
+    taken, registering = await standings.elsewhere(tx, catalog_id, companies=ids, digests=proof.digests)
+    if registering:
+        raise LinkInProgress(retry_after=standings.LINK_RETRY)
     judgement = states.judge_proof(standing, proof, taken, active)
     return await _write(tx, standing, proof, judgement)
 
 
 async def _write(
-    tx: AsyncConnection, standing: Standing, proof: Proof, judgement: Map | Finish | Grant | Keep
+    tx: Tx, standing: Standing, proof: Proof, judgement: Map | Finish | Grant | Keep
 ) -> bool | None:
     account_id, company = proof.account.account_id, judgement.company
     match judgement:
@@ -178,7 +174,7 @@ async def record_refusal(context: Context, standing: Standing, problem: Problem,
         422,
     ):
         return
-    async with context.database.begin() as tx:
+    async with context.database.direct() as tx:
         await history.record(
             tx,
             "registration" if via == "register" else "mapped",

@@ -87,7 +87,7 @@ class Registering:
 
     async def _judge(self, db: AsyncConnection, standing: Standing) -> Send | Resume | Wait | Done:
         digests = self.context.digests.all_of(self.form.email)
-        elsewhere = await standings.open_elsewhere(db, standing.row.catalog_id, digests)
+        _, elsewhere = await standings.elsewhere(db, standing.row.catalog_id, digests=digests)
         return states.judge_registration(standing, digests, open_elsewhere=elsewhere, active=self.active)
 
     async def _ask_company(self, company_id: str) -> None:

@@ -1,18 +1,28 @@
 """Where a PP's satker stands: itself, its catalog satker's live attempt, and the PP's access, read at one moment."""
 
-from collections.abc import Collection
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    CompoundSelect,
+    Text,
+    any_,
+    bindparam,
+    null,
+    select,
+    union_all,
+)
 
-from app.aio import AsyncConnection
-from app.db import AnyRow
+from app.db import AnyRow, Tx
+from app.held import Reader
 from app.models import Access, Attempt, PpSatker
 from app.problems import SatkerNotFound
 from app.satker import store as satkers
-from app.satker.view import VIEW
+from app.satker.view import VIEW, word
 
 LINK_RETRY = 5  # seconds until a client asks again about a registration that is being checked
 
@@ -28,16 +38,25 @@ _STANDING = VIEW.add_columns(
     Access.account_id,
 ).where(PpSatker.id == bindparam("id"), PpSatker.pp_id == bindparam("pp_id"))
 
-_MAPPED_ELSEWHERE = select(Attempt.company_id).where(
-    Attempt.state == "mapped",
-    Attempt.catalog_id != bindparam("catalog_id"),
-    Attempt.company_id.in_(bindparam("company_ids", expanding=True)),
-)
-_OPEN_ELSEWHERE = select(Attempt.id).where(
-    Attempt.state.in_(("calling", "uncertain")),
-    Attempt.catalog_id != bindparam("catalog_id"),
-    Attempt.email_digest.in_(bindparam("digests", expanding=True)),
-)
+
+def _elsewhere(array: bool) -> CompoundSelect[str]:
+    """PostgreSQL takes an array as one parameter; with a list it is another statement for each length."""
+
+    def among(column: ColumnElement[str | None], name: str) -> ColumnElement[bool]:
+        if array:
+            return column == any_(bindparam(name, type_=ARRAY(Text)))
+        return column.in_(bindparam(name, expanding=True))
+
+    other = Attempt.catalog_id != bindparam("catalog_id")
+    mapped = select(Attempt.company_id).where(
+        other, Attempt.state == word("mapped"), among(Attempt.company_id, "company_ids")
+    )
+    is_open = Attempt.state.in_([word("calling"), word("uncertain")])
+    registering = select(null()).where(other, is_open, among(Attempt.email_digest, "digests"))
+    return union_all(mapped, registering)
+
+
+_BY_ARRAY, _BY_LIST = _elsewhere(True), _elsewhere(False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,31 +95,40 @@ class Standing:
         return self.live if own else None
 
 
-async def read(db: AsyncConnection, pp_id: str, satker_id: str) -> Standing:
+async def read(db: Tx, pp_id: str, satker_id: str) -> Standing:
     """Raises SatkerNotFound."""
     found = await db.execute(_STANDING, {"id": satkers.plain_id(satker_id), "pp_id": pp_id})
-    row = found.one_or_none()
-    if row is None:
+    return _standing(pp_id, found.all())
+
+
+async def look(reader: Reader, pp_id: str, satker_id: str) -> Standing:
+    """The same outside of any transaction."""
+    return _standing(
+        pp_id, await reader.fetch(_STANDING, {"id": satkers.plain_id(satker_id), "pp_id": pp_id})
+    )
+
+
+def _standing(pp_id: str, rows: Sequence[AnyRow]) -> Standing:
+    if not rows:
         raise SatkerNotFound
+    row = rows[0]
     return Standing(pp_id, row, _live(row), row.via is not None, row.account_id)
 
 
-async def lock(tx: AsyncConnection, pp_id: str, satker_id: str) -> Standing:
+async def lock(tx: Tx, pp_id: str, satker_id: str) -> Standing:
     """The same with the PP's satker held until the transaction ends. Raises SatkerNotFound."""
     await satkers.hold(tx, pp_id, satker_id)
     return await read(tx, pp_id, satker_id)
 
 
-async def mapped_elsewhere(db: AsyncConnection, catalog_id: str, company_ids: Collection[str]) -> set[str]:
-    """Which of the companies serve another satker."""
-    found = await db.scalars(_MAPPED_ELSEWHERE, {"catalog_id": catalog_id, "company_ids": list(company_ids)})
-    return {company_id for company_id in found if company_id}
-
-
-async def open_elsewhere(db: AsyncConnection, catalog_id: str, digests: Collection[str]) -> bool:
-    """Whether a registration of this e-mail is open for another satker."""
-    found = await db.execute(_OPEN_ELSEWHERE, {"catalog_id": catalog_id, "digests": list(digests)})
-    return found.first() is not None
+async def elsewhere(
+    db: Tx, catalog_id: str, *, companies: Iterable[str] = (), digests: Iterable[str] = ()
+) -> tuple[set[str], bool]:
+    """Which of these companies serve another satker; whether a registration of this e-mail is open for another one."""
+    values = {"catalog_id": catalog_id, "company_ids": [*companies], "digests": [*digests]}
+    statement = _BY_ARRAY if db.dialect.name == "postgresql" else _BY_LIST
+    found = {company_id for (company_id,) in await db.execute(statement, values)}
+    return {company_id for company_id in found if company_id is not None}, None in found
 
 
 def _live(row: AnyRow) -> Live | None:

@@ -11,8 +11,7 @@ from uuid import uuid4
 
 from sqlalchemy import bindparam, insert, update
 
-from app.aio import AsyncConnection
-from app.db import AnyRow
+from app.db import AnyRow, Tx
 from app.history import store as history
 from app.mapping.standing import Standing
 from app.mapping.states import Via
@@ -21,6 +20,18 @@ from app.models import Access, Attempt, PpSatker
 OPEN = ("calling", "uncertain")
 
 _NEW_ATTEMPT, _NEW_ACCESS = insert(Attempt), insert(Access)
+_SET_ACCOUNT = (
+    update(Access).where(Access.satker_id == bindparam("satker")).values(account_id=bindparam("account"))
+)
+_RENAME = (
+    update(Attempt)
+    .where(
+        Attempt.id == bindparam("attempt"),
+        Attempt.state == "mapped",
+        Attempt.catalog_id == bindparam("catalog"),
+    )
+    .values(company_name=bindparam("name"))
+)
 
 
 class Named(Protocol):
@@ -33,7 +44,7 @@ class Named(Protocol):
 
 
 async def insert_mapped(
-    tx: AsyncConnection,
+    tx: Tx,
     standing: Standing,
     *,
     via: Via,
@@ -58,9 +69,7 @@ async def insert_mapped(
     await _record(tx, standing, event, attempt_id, company=company, via=via, actor=actor)
 
 
-async def insert_calling(
-    tx: AsyncConnection, standing: Standing, *, digest: str, lease_seconds: float
-) -> str:
+async def insert_calling(tx: Tx, standing: Standing, *, digest: str, lease_seconds: float) -> str:
     """The intent of a registration; returns its reference. Forgets the PP's last failure."""
     now = datetime.now(UTC)
     attempt_id = uuid4().hex
@@ -79,7 +88,7 @@ async def insert_calling(
 
 
 async def call_again(
-    tx: AsyncConnection, standing: Standing, *, attempt_id: str, sends: int, lease_seconds: float
+    tx: Tx, standing: Standing, *, attempt_id: str, sends: int, lease_seconds: float
 ) -> bool:
     """uncertain → calling: the same registration is sent again under its reference."""
     lease = datetime.now(UTC) + timedelta(seconds=lease_seconds)
@@ -101,7 +110,7 @@ async def call_again(
 
 
 async def doubt(
-    tx: AsyncConnection,
+    tx: Tx,
     standing: Standing,
     *,
     attempt_id: str,
@@ -118,7 +127,7 @@ async def doubt(
 
 
 async def refuse(
-    tx: AsyncConnection,
+    tx: Tx,
     standing: Standing,
     *,
     attempt_id: str,
@@ -136,7 +145,7 @@ async def refuse(
 
 
 async def conflict(
-    tx: AsyncConnection,
+    tx: Tx,
     standing: Standing,
     *,
     attempt_id: str,
@@ -161,7 +170,7 @@ async def conflict(
 
 
 async def finish(
-    tx: AsyncConnection,
+    tx: Tx,
     standing: Standing,
     *,
     attempt_id: str,
@@ -186,7 +195,7 @@ async def finish(
     return True
 
 
-async def orphan(tx: AsyncConnection, attempt: AnyRow, company: Named, account_id: str) -> None:
+async def orphan(tx: Tx, attempt: AnyRow, company: Named, account_id: str) -> None:
     """refused → orphan: a registration that had been given up turned up after all; operators are told."""
     values = {
         "state": "orphan",
@@ -213,7 +222,7 @@ async def orphan(tx: AsyncConnection, attempt: AnyRow, company: Named, account_i
 
 
 async def grant(
-    tx: AsyncConnection,
+    tx: Tx,
     standing: Standing,
     *,
     attempt_id: str,
@@ -231,13 +240,11 @@ async def grant(
     return True
 
 
-async def keep(
-    tx: AsyncConnection, standing: Standing, *, attempt_id: str, company: Named, account_id: str
-) -> bool:
+async def keep(tx: Tx, standing: Standing, *, attempt_id: str, company: Named, account_id: str) -> bool:
     """The access remembers the account that was proven last."""
     if not await _rename(tx, standing, attempt_id, company):
         return False
-    await tx.execute(update(Access).where(Access.satker_id == standing.row.id).values(account_id=account_id))
+    await tx.execute(_SET_ACCOUNT, {"satker": standing.row.id, "account": account_id})
     return True
 
 
@@ -259,7 +266,7 @@ def _closed() -> dict[str, Any]:
 
 
 async def _leave(
-    tx: AsyncConnection,
+    tx: Tx,
     attempt_id: str,
     states: tuple[str, ...],
     sends: int | None,
@@ -272,20 +279,16 @@ async def _leave(
     return bool((await tx.execute(statement.values(**values))).rowcount)
 
 
-async def _rename(tx: AsyncConnection, standing: Standing, attempt_id: str, company: Named) -> bool:
+async def _rename(tx: Tx, standing: Standing, attempt_id: str, company: Named) -> bool:
     """Keeps the name as mbizmarket has it, and holds the mapping so that it cannot end meanwhile.
 
     It must still be this satker's: an operator may have moved it since the standing was read.
     """
-    mapping = update(Attempt).where(
-        Attempt.id == attempt_id, Attempt.state == "mapped", Attempt.catalog_id == standing.row.catalog_id
-    )
-    return bool((await tx.execute(mapping.values(company_name=company.name))).rowcount)
+    values = {"attempt": attempt_id, "catalog": standing.row.catalog_id, "name": company.name}
+    return bool((await tx.execute(_RENAME, values)).rowcount)
 
 
-async def _give_access(
-    tx: AsyncConnection, standing: Standing, attempt_id: str, via: Via, account_id: str | None
-) -> None:
+async def _give_access(tx: Tx, standing: Standing, attempt_id: str, via: Via, account_id: str | None) -> None:
     values = {
         "satker_id": standing.row.id,
         "attempt_id": attempt_id,
@@ -298,9 +301,7 @@ async def _give_access(
     await _forget_failure(tx, standing)
 
 
-async def _fail(
-    tx: AsyncConnection, standing: Standing, attempt_id: str, failure: str, actor: history.Actor
-) -> None:
+async def _fail(tx: Tx, standing: Standing, attempt_id: str, failure: str, actor: history.Actor) -> None:
     values = {"last_failure_code": failure, "last_failure_at": datetime.now(UTC)}
     await tx.execute(_FAILURE.values(**values), {"satker": standing.row.id})
     await _record(tx, standing, "registration", attempt_id, via="register", outcome=failure, actor=actor)
@@ -309,7 +310,7 @@ async def _fail(
 _FAILURE = update(PpSatker).where(PpSatker.id == bindparam("satker"))
 
 
-async def _forget_failure(tx: AsyncConnection, standing: Standing) -> None:
+async def _forget_failure(tx: Tx, standing: Standing) -> None:
     if standing.row.last_failure_code is not None:
         await tx.execute(
             _FAILURE.values(last_failure_code=None, last_failure_at=None), {"satker": standing.row.id}
@@ -317,7 +318,7 @@ async def _forget_failure(tx: AsyncConnection, standing: Standing) -> None:
 
 
 async def _record(
-    tx: AsyncConnection,
+    tx: Tx,
     standing: Standing,
     event: history.Event,
     attempt_id: str,

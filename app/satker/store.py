@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Text, bindparam, delete, func, insert, or_
 
 from app.aio import AsyncConnection
 from app.catalog.text import escaped, words
-from app.db import AnyRow, AnySelect
+from app.db import AnyRow, AnySelect, Tx
 from app.held import Reader
 from app.history import store as history
 from app.mapping import ending
@@ -38,7 +38,7 @@ _SORT: dict[str, ColumnElement[Any]] = {
 }
 
 
-async def get(db: AsyncConnection, pp_id: str, satker_id: str) -> AnyRow:
+async def get(db: Tx, pp_id: str, satker_id: str) -> AnyRow:
     """The PP's satker with its mapping's state. Raises SatkerNotFound, for another PP's too."""
     return _found((await db.execute(_ONE, {"id": plain_id(satker_id), "pp_id": pp_id})).all())
 
@@ -174,7 +174,7 @@ async def remove(tx: AsyncConnection, pp_id: str, satker_id: str, *, unlink: boo
     await tx.execute(delete(PpSatker).where(PpSatker.id == satker_id))
 
 
-async def lock(tx: AsyncConnection, pp_id: str, satker_id: str) -> AnyRow:
+async def lock(tx: Tx, pp_id: str, satker_id: str) -> AnyRow:
     """The PP's list and this satker, held until the transaction ends. Raises SatkerNotFound."""
     await lock_list(tx, pp_id)
     return await lock_one(tx, pp_id, satker_id)
@@ -187,18 +187,18 @@ _LOCK = (
 )
 
 
-async def lock_one(tx: AsyncConnection, pp_id: str, satker_id: str) -> AnyRow:
+async def lock_one(tx: Tx, pp_id: str, satker_id: str) -> AnyRow:
     """This satker, held until the transaction ends, as it is once it is held. Raises SatkerNotFound."""
     await hold(tx, pp_id, satker_id)
     return await get(tx, pp_id, satker_id)
 
 
-async def hold(tx: AsyncConnection, pp_id: str, satker_id: str) -> None:
+async def hold(tx: Tx, pp_id: str, satker_id: str) -> None:
     """Holds this satker until the transaction ends. What is read with it is true only if it is read afterwards."""
     await tx.execute(_LOCK, {"id": plain_id(satker_id), "pp_id": pp_id})
 
 
-async def lock_list(tx: AsyncConnection, pp_id: str) -> None:
+async def lock_list(tx: Tx, pp_id: str) -> None:
     """One change of a PP's list at a time. SQLite has one writer anyway."""
     if tx.dialect.name == "postgresql":
         await tx.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:pp_id, 0))"), {"pp_id": pp_id})

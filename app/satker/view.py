@@ -10,20 +10,20 @@ from app.satker.schemas import CompanyOut, MappingSummaryOut, SatkerOut
 from app.tables import Str
 
 
-def _word(text: str) -> ColumnElement[str]:
+def word(text: str) -> ColumnElement[str]:
     """Written out, for words of ours: the planner sees the predicate of the partial index, and nothing is bound."""
     return literal_column(f"'{text}'", Str)
 
 
 # The only definition of `status`. Another PP's open registration shows as unmapped: there is no company yet.
 STATUS: ColumnElement[str] = case(
-    (and_(Attempt.state == _word("mapped"), Access.satker_id.is_not(None)), _word("mapped")),
-    (Attempt.state == _word("mapped"), _word("mapped_by_other")),
-    (Attempt.satker_id == PpSatker.id, _word("checking")),
-    else_=_word("unmapped"),
+    (and_(Attempt.state == word("mapped"), Access.satker_id.is_not(None)), word("mapped")),
+    (Attempt.state == word("mapped"), word("mapped_by_other")),
+    (Attempt.satker_id == PpSatker.id, word("checking")),
+    else_=word("unmapped"),
 )
 
-IS_LIVE = Attempt.state.in_([_word(state) for state in ("calling", "uncertain", "mapped")])
+IS_LIVE = Attempt.state.in_([word(state) for state in ("calling", "uncertain", "mapped")])
 
 VIEW = (
     select(

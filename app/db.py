@@ -17,8 +17,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from app.aio import AsyncConnection, AsyncEngine, create_async_engine
-from app.direct import AnyRow, Direct, Tx
+from app.direct import Direct, Tx
 from app.hosts import Hosts, address
+from app.wording import AnyRow
 
 __all__ = ["AnyRow", "Tx"]
 

@@ -5,26 +5,16 @@ translated where everything of the database is (app/db.py).
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple, Self, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, Self, cast
 
-import asyncpg
-from sqlalchemy import Dialect, Row
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.base import Executable
 
 from app.aio import AsyncConnection, AsyncEngine
+from app.wording import AnyRow, Values, word
 
-AnyRow = Row[*tuple[Any, ...]]
 UNDO_SECONDS = 3.0  # for a ROLLBACK, which takes none: a server that has gone silent loses the connection
-
-
-class _Named(asyncpg.Record):
-    """A row whose columns are reached by name, as SQLAlchemy's are."""
-
-    def __getattr__(self, name: str) -> Any:
-        return self[name]
 
 
 class Rows:
@@ -84,42 +74,24 @@ class Direct:
         else:
             self._held.close()
 
-    async def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Rows:
+    async def execute(self, statement: Executable, values: Values | None = None) -> Rows:
         """`values` of the statement's parameters. A statement that is made once is worded once."""
         values = values or {}
-        worded = _word(self.dialect, statement, tuple(values))
-        arguments = [values[name] if name in values else worded.fixed[name] for name in worded.names]
-        if not worded.gives_rows:
+        worded = word(self.dialect, statement, tuple(values))
+        arguments = worded.arguments(values)
+        if worded.row is None:
             said: str = await self._driver.execute(worded.sql, *arguments)
             return Rows((), int(said.rpartition(" ")[2]))
-        rows = await self._driver.fetch(worded.sql, *arguments, record_class=_Named)
-        return Rows(cast(Sequence[AnyRow], rows), len(rows))
+        rows = await self._driver.fetch(worded.sql, *arguments)
+        return Rows(list(map(worded.row, rows)), len(rows))
 
-    async def scalar(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
+    async def scalar(self, statement: Executable, values: Values | None = None) -> Any:
         """The first column of the first row, None without one."""
         rows = (await self.execute(statement, values)).all()
         return rows[0][0] if rows else None
 
 
 Tx = AsyncConnection | Direct
-
-
-class _Worded(NamedTuple):
-    sql: str
-    names: tuple[str, ...]  # of its parameters, $1 first
-    fixed: dict[str, Any]  # the values that the statement itself has
-    gives_rows: bool
-
-
-@lru_cache(maxsize=512)
-def _word(dialect: Dialect, statement: Any, given: tuple[str, ...]) -> _Worded:
-    compiled = statement.compile(
-        dialect=dialect, column_keys=list(given), compile_kwargs={"render_postcompile": True}
-    )
-    needed = {bind.key for bind in compiled.binds.values() if bind.required}
-    fixed = {name: value for name, value in compiled.params.items() if name not in needed}
-    gives_rows = not statement.is_dml or bool(compiled.effective_returning)
-    return _Worded(str(compiled), tuple(compiled.positiontup or ()), fixed, gives_rows)
 
 
 async def _open_one(engine: AsyncEngine) -> PoolProxiedConnection:

@@ -1,9 +1,7 @@
 """Reads of one statement each: on PostgreSQL past SQLAlchemy's pool and execution, which takes a fifth of the CPU."""
 
 import asyncio
-from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -11,6 +9,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.pool import PoolProxiedConnection
 
 from app.db import RECYCLE_SECONDS, AnyRow, AnySelect, Database, DatabaseUnavailable, translated
+from app.wording import Values, word
 
 MOST = 4  # connections of the pool that are held, of sixteen; who finds all of them in use waits
 MOST_SECONDS = 3.0  # for a statement of a millisecond: a server that has gone silent must not hold everybody
@@ -23,8 +22,6 @@ _FAILURES = (
     _DIALECT.import_dbapi().Error,
     asyncpg.InternalClientError,
 )
-
-Values = Mapping[str, object]
 
 
 class _Held(NamedTuple):
@@ -55,10 +52,10 @@ class Reader:
         if self._database.is_sqlite:
             async with self._database.reading() as db:
                 return (await db.execute(statement, values)).all()
-        made = _made(statement)
-        arguments = [values[name] if name in values else made.given[name] for name in made.names]
+        worded = word(self._database.engine.dialect, statement, tuple(values))
         async with self._room:
-            return [made.row(row) for row in await self._fetch(made.sql, arguments)]
+            rows = await self._fetch(worded.sql, worded.arguments(values))
+        return list(map(worded.row, rows)) if worded.row else []
 
     async def _fetch(self, sql: str, arguments: Sequence[object]) -> list[Sequence[Any]]:
         held = self._take()
@@ -108,19 +105,3 @@ class Reader:
         free, self._free = self._free, []
         for held in free:
             held.proxy.invalidate()
-
-
-class _Made(NamedTuple):
-    sql: str
-    names: Sequence[str]  # of the parameters, in the order of the driver's
-    given: Values  # by the statement itself
-    row: Callable[[Sequence[Any]], AnyRow]
-
-
-@lru_cache(maxsize=512)
-def _made(statement: AnySelect) -> _Made:
-    """The statement as the driver takes it. By identity: it is for whoever makes a statement to make it once."""
-    compiled = statement.compile(dialect=_DIALECT)
-    make: Any = namedtuple  # which the type checker wants to know the columns of
-    row = make("row", statement.selected_columns.keys())
-    return _Made(str(compiled), compiled.positiontup or (), compiled.params, row._make)

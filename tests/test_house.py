@@ -20,7 +20,7 @@ FLOORS = {
     # Use cases and stores: all but the schemas, which the line above took.
     "mapping.* satker.* catalog.* history.* admin.* privacy invariants figures doctor startup": 3,
     "settings db held hosts problems fields emails keys address cursors logs crash throttle budgets mbiz mbiz.*": 1,
-    "tables aio metrics tracing protocol direct": 1,
+    "tables aio metrics tracing protocol direct wording": 1,
 }
 
 # Who may name what. keys fetches the portal's; main names httpx for the type of the transport that tests hand in.

@@ -30,8 +30,9 @@ from app import cursors
 from app.aio import AsyncConnection
 from app.catalog.text import CODES, escaped, is_clean, words
 from app.db import AnyRow, AnySelect, Database
-from app.held import Reader, Values
+from app.held import Reader
 from app.models import CatalogSatker, Klpd
+from app.wording import Values
 
 Fetch = Callable[[AnySelect, Values], Awaitable[Sequence[AnyRow]]]
 

@@ -9,6 +9,35 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEAD = 64 * 1024  # bytes, and what one more read brings
 
 
+class _Joined:
+    """A transport whose writes of one turn of the loop leave together.
+
+    uvicorn writes head and body apart, and uvloop sends each at once: a fifth of a mapping status, and a packet.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():
+            self._transport.write(b"".join(parts))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn alone waits for a head for ever, and keeps all of it however long it grows.
 
@@ -28,7 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._patience: TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        super().connection_made(transport)
+        super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type] # it has what is used
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

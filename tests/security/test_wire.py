@@ -195,3 +195,25 @@ async def test_a_head_that_takes_its_time(slowly: list[bytes]) -> None:
         took = asyncio.get_running_loop().time() - began
     assert answer.endswith(CLOSED)
     assert took < 15
+
+
+async def test_an_answer_is_one_packet() -> None:
+    """Head and body leave together, also when it is the last of its connection, and when several were asked at once."""
+    async with listening() as address:
+        first, rest = await asyncio.to_thread(_asked, address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (1, b"") == (first.count(b"HTTP/1.1 200"), rest)
+        assert first.endswith(b"\r\n\r\n[]")
+        last = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
+        assert (first[-2:], CLOSED) == await asyncio.to_thread(_asked, address, last, keep=2)
+        both = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" + last
+        first, rest = await asyncio.to_thread(_asked, address, both)
+        assert 2 == (first + rest).count(b"\r\n\r\n[]")
+
+
+def _asked(address: tuple[str, int], request: bytes, keep: int = 65536) -> tuple[bytes, bytes]:
+    """The end of what comes first, and what comes afterwards within a moment."""
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(request)
+        first = connection.recv(65536)
+        connection.settimeout(0.3)
+        return first[-keep:], _read(connection)

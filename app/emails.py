@@ -1,6 +1,5 @@
 """E-mail addresses: what counts as one, when two are the same, and how one is remembered without being kept."""
 
-import hashlib
 import hmac
 import re
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ class Digests:
     def all_of(self, email: str) -> tuple[str, ...]:
         """Every digest that a row of this address may carry, the newest secret's first."""
         message = canonical(email).encode()
-        return tuple(hmac.new(key, message, hashlib.sha256).hexdigest() for key in self._keys)
+        return tuple(hmac.digest(key, message, "sha256").hex() for key in self._keys)
 
     def in_any_case(self, email: str) -> str:
         """For what is counted: mbizmarket folds the case of all letters, and some others fold into ASCII's (ſ, K)."""

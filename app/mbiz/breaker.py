@@ -9,7 +9,7 @@ from typing import Literal
 import httpx
 
 from app.mbiz.errors import MbizError, NotSent
-from app.mbiz.wire import Call, is_away
+from app.mbiz.wire import Call, acquire, is_away
 
 Kind = Literal["lookup", "login", "register", "session"]
 State = Literal["closed", "open", "half_open"]
@@ -84,8 +84,7 @@ class Breaker:
 
     async def _take_slot(self, call: Call, probe: bool) -> None:
         try:
-            async with asyncio.timeout(call.remaining() / WAIT_PART):
-                await self._slots.acquire()
+            await acquire(self._slots, call.remaining() / WAIT_PART)
         except TimeoutError:
             self.over_limit += 1
             raise NotSent from None

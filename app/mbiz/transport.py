@@ -7,6 +7,7 @@ from collections import deque
 import httpx
 
 from app.mbiz.connection import Connection
+from app.mbiz.wire import acquire
 
 # Seconds. Shorter than the five after which many servers hang up, so that it is nearly always we who do.
 KEEP_ALIVE = 4.0
@@ -70,8 +71,7 @@ class Connections(httpx.AsyncBaseTransport):
 
     async def _take_room(self, seconds: float | None) -> None:
         try:
-            async with asyncio.timeout(seconds):
-                await self._room.acquire()
+            await acquire(self._room, seconds)
         except TimeoutError:
             raise httpx.PoolTimeout("every connection is in use") from None
 

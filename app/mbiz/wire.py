@@ -1,5 +1,6 @@
 """What all calls to mbizmarket share: one budget of time, bounded answers, JSON checked before it is used."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Container, Mapping
@@ -78,6 +79,15 @@ class Call:
         """
         third = max(self.remaining() / 3, 0.001)
         return httpx.Timeout(None, connect=third, pool=third)
+
+
+async def acquire(slots: asyncio.Semaphore, seconds: float | None) -> None:
+    """Raises TimeoutError. Nearly always there is one, and nothing to be timed."""
+    if not slots.locked():
+        await slots.acquire()
+        return
+    async with asyncio.timeout(seconds):
+        await slots.acquire()
 
 
 class Guarded(httpx.AsyncBaseTransport):
@@ -169,7 +179,9 @@ def is_away(answer: httpx.Response) -> bool:
     """Whether the answer says that mbizmarket cannot work for us now, whatever it was asked."""
     status = answer.status_code
     # Still refused with a fresh token: the trouble is ours and mbizmarket's, nobody's password is wrong.
-    return status in (408, 429) or status >= 500 or (status, error_code(answer)) == (401, "invalid_token")
+    if status == 401:
+        return error_code(answer) == "invalid_token"
+    return status in (408, 429) or status >= 500
 
 
 def error_code(answer: httpx.Response, key: str = "code") -> str | None:

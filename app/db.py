@@ -11,7 +11,7 @@ from typing import Any
 import aiosqlite
 import asyncpg
 from sqlalchemy import MetaData, Select, event
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
@@ -64,6 +64,7 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url, pool_size)
+        self.prepares = not self.is_sqlite and not _by_transaction(address(url))
         self._writer = asyncio.Lock()
         # Single statements need no transaction: on PostgreSQL that saves two round trips, on SQLite the lock.
         reads = {"reads_only": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
@@ -125,14 +126,19 @@ class Database:
         await self.engine.dispose()
 
 
+def _by_transaction(place: URL) -> bool:
+    """Whether what stands between us and the server may give each transaction to another backend, which knows of no
+    statement prepared before and of no setting."""
+    return place.query.get("prepared_statement_cache_size") == "0"
+
+
 def _postgresql(url: str, pool_size: int) -> AsyncEngine:
     place = address(url)
     how: dict[str, Any] = {"async_creator_fn": Hosts().connect}
     if "target_session_attrs" not in place.query:
         # One that only reads would answer every change with an error for as long as its connections live.
         how["target_session_attrs"] = "read-write"
-    if place.query.get("prepared_statement_cache_size") == "0":
-        # What stands between us and the server may give each statement to another backend.
+    if _by_transaction(place):
         how["statement_cache_size"] = 0
     return create_async_engine(
         place,

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import httpx
 from app.db import Database
+from app.held import ONE_PLAN
 from app.main import create_app
 from app.mapping.context import Context
 from app.mbiz.sandbox import create_sandbox
@@ -141,7 +142,8 @@ def statements_of(service: Service) -> list[str]:
     else:
 
         def note(logged: Any) -> None:
-            seen.append(logged.query)
+            if logged.query != ONE_PLAN:  # of a connection, not of what is asked
+                seen.append(logged.query)
 
         def overhear(connection: Any, *_rest: object) -> None:
             connection.driver_connection.add_query_logger(note)  # however often, it is told once

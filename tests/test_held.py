@@ -46,6 +46,16 @@ async def test_more_at_once_than_connections(service: Service) -> None:
     assert MOST >= service.database.connections()["in_use"]
 
 
+async def test_a_list_is_planned_once(service: Service) -> None:
+    """On these connections alone: a search by parts of a name needs a plan for its own words."""
+    reader = on_postgresql(service)
+    mode = select(func.current_setting("plan_cache_mode"))
+    assert ["force_generic_plan"] == [row[0] for row in await reader.fetch(mode, {})]
+    await reader.aclose()
+    async with service.database.reading() as db:
+        assert "auto" == await db.scalar(mode)
+
+
 async def test_leaving_while_it_reads(service: Service) -> None:
     """What was asked may still be on its way, so that connection is gone, and its place is free at once."""
     reader = on_postgresql(service)

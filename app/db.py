@@ -11,6 +11,7 @@ from typing import Any
 import aiosqlite
 import asyncpg
 from sqlalchemy import MetaData, Select, event
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -88,7 +89,7 @@ class Database:
             async with self.begin() as tx:
                 yield tx
             return
-        with translated(), _driver_translated():
+        with driver_translated():
             async with Direct(self.engine) as direct:
                 yield direct
 
@@ -222,18 +223,27 @@ def translated() -> Iterator[None]:
         raise DatabaseUnavailable(type(error).__name__) from error
 
 
+_DRIVER_FAILURES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server ended the connection while the driver was about to use it
+    AsyncAdapt_asyncpg_dbapi.Error,  # the pool found a server that was no longer there, or not yet
+)
+
+
 @contextmanager
-def _driver_translated() -> Iterator[None]:
-    """The same, where the driver is asked without SQLAlchemy."""
+def driver_translated() -> Iterator[None]:
+    """The same, where the driver is asked without SQLAlchemy's execution; connecting is still its pool's."""
     try:
-        yield
+        with translated():
+            yield
     except asyncpg.IntegrityConstraintViolationError as error:
         raise Conflict(error.constraint_name or str(error)) from None
     except asyncpg.UndefinedTableError as error:
         raise DatabaseUnavailable("without its tables") from error
-    except asyncpg.SyntaxOrAccessError:
+    except (asyncpg.SyntaxOrAccessError, asyncpg.DataError):
         raise
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except _DRIVER_FAILURES as error:
         raise DatabaseUnavailable(type(error).__name__) from error
 
 

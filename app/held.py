@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.pool import PoolProxiedConnection
 
-from app.db import RECYCLE_SECONDS, AnyRow, AnySelect, Database, DatabaseUnavailable, translated
+from app.db import RECYCLE_SECONDS, AnyRow, AnySelect, Database, DatabaseUnavailable, driver_translated
 from app.wording import Values, word
 
 MOST = 4  # connections of the pool that are held, of sixteen; who finds all of them in use waits
@@ -16,15 +15,6 @@ MOST = 4  # connections of the pool that are held, of sixteen; who finds all of 
 # rows while it does not know the page's size. What is read here goes by the same indexes whatever the values.
 ONE_PLAN = "SET plan_cache_mode = force_generic_plan"
 MOST_SECONDS = 3.0  # for a statement of a millisecond: a server that has gone silent must not hold everybody
-
-_DIALECT: Any = asyncpg_dialect()  # type: ignore[no-untyped-call]
-# The last two: the server ended the connection while the driver was about to use it.
-_FAILURES = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    _DIALECT.import_dbapi().Error,
-    asyncpg.InternalClientError,
-)
 
 
 class _Held(NamedTuple):
@@ -89,11 +79,8 @@ class Reader:
         return None
 
     async def _connect(self) -> _Held:
-        try:
-            with translated():
-                proxy = await self._database.engine.raw_connection()
-        except _FAILURES as error:
-            raise DatabaseUnavailable(type(error).__name__) from error
+        with driver_translated():
+            proxy = await self._database.engine.raw_connection()
         held = _Held(proxy, proxy.driver_connection, asyncio.get_running_loop().time() + RECYCLE_SECONDS)
         if self._database.prepares:
             await _ask(held, ONE_PLAN, ())
@@ -108,13 +95,10 @@ class Reader:
 
 async def _ask(held: _Held, sql: str, arguments: Sequence[object]) -> list[Sequence[Any]]:
     try:
-        with translated():
+        with driver_translated():
             rows: list[Sequence[Any]] = await held.driver.fetch(sql, *arguments, timeout=MOST_SECONDS)
     except asyncpg.DataError:
         raise
-    except _FAILURES as error:
-        held.proxy.invalidate()
-        raise DatabaseUnavailable(type(error).__name__) from error
     except BaseException:  # cancelled, too: what it was asked may still be on its way
         held.proxy.invalidate()
         raise

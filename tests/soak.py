@@ -141,12 +141,15 @@ def soak_on(system: System, minutes: float, seed: int) -> bool:
             soak.run()
             broken = world.violations()
             ended = Counter(attempt.state for attempt in world.attempts(*STATES))
+            told = world.service.log.read_text(errors="replace").splitlines()
+            unforeseen = [line for line in told if '"event": "unforeseen"' in line]
         canary.look_into(Path(folder))  # PostgreSQL's own folder is looked into when it goes
     report = [
         f"soak of {minutes:g} minutes on {system}, seed {seed}",
         *(f"  {what:30}{count:6}" for what, count in sorted(soak.seen.items())),
         f"attempts at the end: {dict(ended)}",
         *TALLY.lines(),
+        *unforeseen,
         f"files with the password in them: {len(canary.found)}",
         *canary.found,
     ]

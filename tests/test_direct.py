@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from app.db import Conflict, Database, DatabaseUnavailable
+from app.held import Reader
 from app.mapping import standing as standings
 from app.models import CatalogSatker, ImportedLine, Klpd
 from sqlalchemy import event, insert, literal, select, text, update
@@ -138,3 +139,26 @@ async def _write(database: Database, then: Any) -> None:
 async def _lines(database: Database) -> int:
     async with database.reading() as db:
         return len((await db.execute(select(ImportedLine.digest))).all())
+
+
+@pytest.mark.parametrize(
+    "says", [b"", b"N", b"E\0\0\0\x2eSFATAL\0C57P03\0Mthe database system is starting up"]
+)
+async def test_a_server_that_hangs_up(says: bytes) -> None:
+    """What answers the port and goes away, as while it restarts, is a database that is not there: for every way in."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(8)
+        writer.write(says)
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        database = Database(f"postgresql+asyncpg://satker@127.0.0.1:{port}/satker")
+        for way in (database.direct, database.begin, database.reading):
+            with pytest.raises(DatabaseUnavailable):
+                async with way():
+                    pass
+        with pytest.raises(DatabaseUnavailable):
+            await Reader(database).fetch(select(literal(1)), {})
+        await database.dispose()

@@ -92,3 +92,18 @@ def test_nothing_that_a_request_needs_runs_in_a_thread() -> None:
         if not (iscoroutinefunction(dependant.call) or isinstance(dependant.call, HTTPBearer)):
             threads.add(dependant.call)
     assert set() == threads
+
+
+BUILT = """
+from app import worker
+from fastapi.openapi.models import Operation
+from app.mapping.schemas import MappingOut
+
+made = MappingOut(satker_id="s", status="unmapped", company=None, via=None, mapped_at=None, last_failure=None)
+print(Operation.__pydantic_complete__, made.model_dump_json()[:16])
+"""
+
+
+def test_what_a_server_builds(sqlite_url: str) -> None:
+    """A model is built when it is used: those that describe the document are not, for a server reads it from a file."""
+    assert ('False {"satker_id":"s"\n', "") == run(BUILT, sqlite_url)

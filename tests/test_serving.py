@@ -96,11 +96,11 @@ def test_nothing_that_a_request_needs_runs_in_a_thread() -> None:
 
 BUILT = """
 from app import worker
-from fastapi.openapi.models import Operation
+from fastapi.openapi.models import Info
 from app.mapping.schemas import MappingOut
 
 made = MappingOut(satker_id="s", status="unmapped", company=None, via=None, mapped_at=None, last_failure=None)
-print(Operation.__pydantic_complete__, made.model_dump_json()[:16])
+print(Info.__pydantic_complete__, made.model_dump_json()[:16])
 """
 
 

@@ -131,12 +131,13 @@ class LogIns:
 def hanging(server: Server, market: Server, log_ins: LogIns) -> Iterator[None]:
     """So many log-ins on their way to an mbizmarket that says nothing, until the block ends."""
     with ExitStack() as stack:
-        for path, rest in log_ins.lines(HANGING, "hang"):
-            token, body = rest.split(" ", 1)
-            wire = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
-            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            wire.sendall((head + body).encode())
+        for line in log_ins.lines(
+            1
+        ):  # one that succeeds, or after five times the breaker would let none through
+            if b" 201 " not in stack.enter_context(_sent(server, *line)).recv(4096):
+                raise Worthless("a log-in does not succeed")
+        for line in log_ins.lines(HANGING, "hang"):
+            stack.enter_context(_sent(server, *line))
         give_up = time.monotonic() + HANG_SETTLE
         while market.connections() < HANGING and time.monotonic() < give_up:
             time.sleep(0.1)
@@ -145,3 +146,12 @@ def hanging(server: Server, market: Server, log_ins: LogIns) -> Iterator[None]:
         yield
         if market.connections() < HANGING:
             raise Worthless(f"only {market.connections()} calls still hang")
+
+
+def _sent(server: Server, path: str, rest: str) -> socket.socket:
+    token, body = rest.split(" ", 1)
+    wire = socket.create_connection(("127.0.0.1", server.port), 20)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    wire.sendall((head + body).encode())
+    return wire

@@ -31,16 +31,12 @@ async def _database(request: Request) -> Database:
     return context_of(request).database
 
 
-def pejabat_of(request: Request) -> Pejabat:
-    return cast(Pejabat, request.state.pejabat)
-
-
 async def _context(request: Request) -> Context:
     return context_of(request)
 
 
 async def _pejabat(request: Request) -> Pejabat:
-    return pejabat_of(request)
+    return cast(Pejabat, request.state.pejabat)
 
 
 async def _call(request: Request) -> Call:

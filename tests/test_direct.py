@@ -28,7 +28,7 @@ async def test_the_same_rows_either_way(service: Service) -> None:
     """A satker's standing reads the same, column by column, times with their zone."""
     satker = await service.add(service.catalog[0])
     async with service.database.begin() as tx:
-        usual = await standings.read(tx, "pp-1", satker)
+        usual = await standings.lock(tx, "pp-1", satker)
     async with service.database.direct() as tx:
         direct = await standings.lock(tx, "pp-1", satker)
     columns = usual.row._fields

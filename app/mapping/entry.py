@@ -36,15 +36,13 @@ async def enter(context: Context, pp: Pejabat, satker_id: str, call: Call, categ
 
 async def _settled(context: Context, pp: Pejabat, satker_id: str, call: Call) -> Standing:
     """The standing, after mbizmarket was asked about a registration whose outcome is not known."""
-    async with context.database.reading() as db:
-        standing = await standings.read(db, pp.pp_id, satker_id)
+    standing = await standings.read(context.reader, pp.pp_id, satker_id)
     live = standing.live
     if live is None or live.state != "uncertain":
         return standing
     third = call.at_most(context.settings.mbiz_deadline_seconds / 3)
     await settling.ask(context, third, Open.of(live))
-    async with context.database.reading() as db:
-        return await standings.read(db, pp.pp_id, satker_id)
+    return await standings.read(context.reader, pp.pp_id, satker_id)
 
 
 async def _next_step(

@@ -76,7 +76,7 @@ async def _link(
     wanted: str | None,
     prove: Callable[[], Awaitable[Account]],
 ) -> bool:
-    standing = await standings.look(context.reader, pp.pp_id, satker_id)
+    standing = await standings.read(context.reader, pp.pp_id, satker_id)
     try:
         if email is None:
             raise EmailUnverified

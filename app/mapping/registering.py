@@ -50,8 +50,7 @@ class Registering:
 
     async def run(self) -> Outcome:
         """The link was made by this call, was there already, or is being checked. Raises the problem otherwise."""
-        async with self.context.database.reading() as db:
-            first = standing = await standings.read(db, self.pp_id, self.satker_id)
+        first = standing = await standings.read(self.context.reader, self.pp_id, self.satker_id)
         for _ in range(3):
             try:
                 outcome = await self._step(standing)
@@ -65,8 +64,7 @@ class Registering:
                 raise
             if outcome is not None:
                 return outcome
-            async with self.context.database.reading() as db:
-                standing = await standings.read(db, self.pp_id, self.satker_id)
+            standing = await standings.read(self.context.reader, self.pp_id, self.satker_id)
             if standing.row.catalog_id != first.row.catalog_id:
                 raise SatkerNotFound
         raise LinkInProgress(retry_after=standings.LINK_RETRY)

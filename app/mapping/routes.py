@@ -252,6 +252,5 @@ async def _answer(context: Linking, pp: Pp, satker_id: str, status: int) -> Resp
 
 async def _wait(context: Linking, pp: Pp, satker_id: str) -> int:
     """The seconds that `entry` would say."""
-    async with context.database.reading() as db:
-        live = (await standing.read(db, pp.pp_id, satker_id)).live
+    live = (await standing.read(context.reader, pp.pp_id, satker_id)).live
     return live.wait if live else LINK_RETRY

@@ -95,17 +95,19 @@ class Standing:
         return self.live if own else None
 
 
-async def read(db: Tx, pp_id: str, satker_id: str) -> Standing:
+async def read(reader: Reader, pp_id: str, satker_id: str) -> Standing:
     """Raises SatkerNotFound."""
-    found = await db.execute(_STANDING, {"id": satkers.plain_id(satker_id), "pp_id": pp_id})
-    return _standing(pp_id, found.all())
+    return _standing(pp_id, await reader.fetch(_STANDING, _of(pp_id, satker_id)))
 
 
-async def look(reader: Reader, pp_id: str, satker_id: str) -> Standing:
-    """The same outside of any transaction."""
-    return _standing(
-        pp_id, await reader.fetch(_STANDING, {"id": satkers.plain_id(satker_id), "pp_id": pp_id})
-    )
+async def lock(tx: Tx, pp_id: str, satker_id: str) -> Standing:
+    """The same with the PP's satker held until the transaction ends. Raises SatkerNotFound."""
+    await satkers.hold(tx, pp_id, satker_id)
+    return _standing(pp_id, (await tx.execute(_STANDING, _of(pp_id, satker_id))).all())
+
+
+def _of(pp_id: str, satker_id: str) -> dict[str, str]:
+    return {"id": satkers.plain_id(satker_id), "pp_id": pp_id}
 
 
 def _standing(pp_id: str, rows: Sequence[AnyRow]) -> Standing:
@@ -113,12 +115,6 @@ def _standing(pp_id: str, rows: Sequence[AnyRow]) -> Standing:
         raise SatkerNotFound
     row = rows[0]
     return Standing(pp_id, row, _live(row), row.via is not None, row.account_id)
-
-
-async def lock(tx: Tx, pp_id: str, satker_id: str) -> Standing:
-    """The same with the PP's satker held until the transaction ends. Raises SatkerNotFound."""
-    await satkers.hold(tx, pp_id, satker_id)
-    return await read(tx, pp_id, satker_id)
 
 
 async def elsewhere(

@@ -6,10 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
-import httpx
-
 from app.mbiz.errors import MbizError, NotSent
-from app.mbiz.wire import Call, acquire, is_away
+from app.mbiz.wire import Answer, Call, acquire, is_away
 
 Kind = Literal["lookup", "login", "register", "session"]
 State = Literal["closed", "open", "half_open"]
@@ -60,7 +58,7 @@ class Breaker:
             return "closed"
         return "open" if time.monotonic() < self._open_until else "half_open"
 
-    async def run(self, call: Call, exchange: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    async def run(self, call: Call, exchange: Callable[[], Awaitable[Answer]]) -> Answer:
         """What the exchange answers or raises. NotSent when it may not begin: at once, or over the limit soon."""
         probe = self._admit()
         try:
@@ -93,7 +91,7 @@ class Breaker:
             raise self._refusal()
         self.in_flight += 1
 
-    async def _judged(self, exchange: Callable[[], Awaitable[httpx.Response]], probe: bool) -> httpx.Response:
+    async def _judged(self, exchange: Callable[[], Awaitable[Answer]], probe: bool) -> Answer:
         began = time.monotonic()
         try:
             answer = await exchange()

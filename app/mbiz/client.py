@@ -4,7 +4,6 @@ What is particular to mbizmarket stays in this folder, which imports nothing of 
 """
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 
 import httpx
@@ -26,12 +25,13 @@ from app.mbiz.errors import (
     TimedOut,
     Unavailable,
 )
-from app.mbiz.oauth import Bearer, Tokens
+from app.mbiz.exchange import Exchange
+from app.mbiz.oauth import Token, Tokens, refuses_token
 from app.mbiz.transport import Connections
 from app.mbiz.watch import Watch, unwatched, watched
 from app.mbiz.wire import (
+    Answer,
     Call,
-    Guarded,
     Model,
     encode,
     error_code,
@@ -47,7 +47,6 @@ from app.mbiz.wire import (
 
 __all__ = ["Call", "Mbizmarket", "same_email"]
 
-HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "satu-pp-multi-satker"}
 LOCKED_FOR = 900  # seconds, when mbizmarket locks an account without saying for how long
 
 
@@ -83,16 +82,15 @@ class Mbizmarket:
     ) -> None:
         self.breakers = breakers or make_breakers()
         self.watch = watch
-        self._base_url = base_url.rstrip("/")
-        self._client = _client(base_url, transport or self._connections(base_url))
-        self._tokens = Tokens(self._client, client_id, client_secrets, watch)
+        self._exchange = Exchange(base_url, transport or self._connections(base_url))
+        self._tokens = Tokens(self._exchange, client_id, client_secrets, watch)
 
     def _connections(self, base_url: str) -> Connections:
         """As many as all limits allow, and one for our token: no kind of call waits for another's."""
         return Connections(base_url, sum(breaker.limit for breaker in self.breakers.values()) + 1)
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self._exchange.aclose()
 
     @watched("lookup")
     async def find_account(self, call: Call, email: str) -> Account | None:
@@ -166,7 +164,7 @@ class Mbizmarket:
                 raise CompanyInactive
         session = _expect(answer, 201, Session)
         # Plain http only where mbizmarket itself is reached so.
-        if not may_open(session.redirect_url, {"https", self._client.base_url.scheme}):
+        if not may_open(session.redirect_url, {"https", self._exchange.scheme}):
             raise BadAnswer
         return session
 
@@ -189,64 +187,49 @@ class Mbizmarket:
         path: str,
         fields: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        """The one way to mbizmarket: its answer whatever it is, or an error. Only Bearer ever sends twice."""
+    ) -> Answer:
+        """The one way to mbizmarket: its answer whatever it is, or an error. Only a refused token is sent twice for."""
         if call.remaining() <= 0:
             raise _NeverLeft
-        request = self._request(call, method, path, fields, headers or {})
-        return await self.breakers[kind].run(call, lambda: self._exchange(call, request))
+        headers = {"X-Request-Id": call.request_id, **(headers or {})}
+        if call.traceparent:
+            headers["traceparent"] = call.traceparent
+        if fields is None:
+            request = self._exchange.request(method, path, headers)
+        else:
+            headers["Content-Type"] = "application/json"
+            request = self._exchange.request(method, path, headers, encode(fields))
+        return await self.breakers[kind].run(call, lambda: self._ask(call, request))
 
-    async def _exchange(self, call: Call, request: httpx.Request) -> httpx.Response:
-        auth = Bearer(self._tokens, call)
+    async def _ask(self, call: Call, request: httpx.Request) -> Answer:
+        """When mbizmarket refuses our token itself, the request is repeated once with another."""
+        refused: Token | None = None
+        out = False  # whether a request that may take effect is with mbizmarket; a refused token proves: none
         try:
             async with asyncio.timeout(call.remaining()):
-                return await self._client.send(request, auth=auth)
+                while True:
+                    token = await self._tokens.get(call, refused)
+                    request.headers["Authorization"] = f"Bearer {token.text}"
+                    out = True
+                    answer = await self._exchange.send(call, request)
+                    if refused or not refuses_token(answer):
+                        return answer
+                    refused, out = token, False
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
             raise NotSent from None
         except (TimeoutError, httpx.TimeoutException):
-            raise (TimedOut if auth.out else _NeverLeft) from None
+            raise (TimedOut if out else _NeverLeft) from None
         except (httpx.RequestError, OSError):
             raise Unavailable from None
 
-    def _request(
-        self,
-        call: Call,
-        method: str,
-        path: str,
-        fields: Mapping[str, object] | None,
-        headers: Mapping[str, str],
-    ) -> httpx.Request:
-        """Made here, not by the client: it would parse the base URL thrice and merge defaults that nobody set."""
-        headers = {**HEADERS, "X-Request-Id": call.request_id, **headers}
-        if call.traceparent:
-            headers["traceparent"] = call.traceparent
-        url = f"{self._base_url}{path}"
-        if fields is None:
-            return httpx.Request(method, url, headers=headers)
-        headers["Content-Type"] = "application/json"
-        return httpx.Request(method, url, headers=headers, content=encode(fields))
 
-
-def _client(base_url: str, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
-    """How we speak to mbizmarket: no redirects, no proxy or netrc from the environment."""
-    for name in ("httpx", "httpcore"):  # at INFO httpx prints whole URLs
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return httpx.AsyncClient(
-        base_url=base_url,
-        transport=Guarded(transport),
-        headers=HEADERS,
-        follow_redirects=False,
-        trust_env=False,
-    )
-
-
-def _expect(answer: httpx.Response, status: int, model: type[Model]) -> Model:
+def _expect(answer: Answer, status: int, model: type[Model]) -> Model:
     if answer.status_code != status:
         raise _otherwise(answer)
     return parse(answer, model)
 
 
-def _otherwise(answer: httpx.Response) -> MbizError:
+def _otherwise(answer: Answer) -> MbizError:
     """What an answer outside a call's own list means to reads and log-ins."""
     if answer.status_code == 408:
         return TimedOut()
@@ -263,7 +246,7 @@ def _holds_its_company(registration: Registration) -> bool:
     return registration.account.company(registration.company.company_id) is not None
 
 
-def _registered(answer: httpx.Response, reference: str, email: str) -> Registration:
+def _registered(answer: Answer, reference: str, email: str) -> Registration:
     status = answer.status_code
     if status in (200, 201):
         return _ours(answer, reference, email)
@@ -272,7 +255,7 @@ def _registered(answer: httpx.Response, reference: str, email: str) -> Registrat
     raise OutcomeUnknown
 
 
-def _ours(answer: httpx.Response, reference: str, email: str) -> Registration:
+def _ours(answer: Answer, reference: str, email: str) -> Registration:
     """A registration just made has our reference, our e-mail and one company; less proves nothing."""
     try:
         made = parse(answer, Registration)
@@ -288,7 +271,7 @@ def _ours(answer: httpx.Response, reference: str, email: str) -> Registration:
     return made
 
 
-def _refusal(answer: httpx.Response) -> Refused:
+def _refusal(answer: Answer) -> Refused:
     match answer.status_code, error_code(answer):
         case 409, "email_taken":
             return Refused("email_taken")

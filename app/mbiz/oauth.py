@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -13,8 +13,9 @@ from pydantic import Field
 
 from app.mbiz.contract import Wire
 from app.mbiz.errors import BadAnswer, ClientRefused, NotSent
+from app.mbiz.exchange import Exchange
 from app.mbiz.watch import Watch, unwatched
-from app.mbiz.wire import Call, error_code, parse, retry_after
+from app.mbiz.wire import Answer, Call, error_code, parse, retry_after
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ DEFAULT_LIFETIME = 60.0  # seconds, when mbizmarket does not say
 LONGEST_LIFETIME = 24 * 3600.0
 SHORTEST_USE = 1.0  # so that a lifetime of 0 does not turn every call into two
 MARGIN = 30.0
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class _Grant(Wire):
@@ -48,12 +50,12 @@ class Tokens:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        exchange: Exchange,
         client_id: str,
         client_secrets: Sequence[str],
         watch: Watch = unwatched,
     ) -> None:
-        self._client = client
+        self._exchange = exchange
         self._watch = watch
         self._credentials = deque(httpx.BasicAuth(client_id, secret) for secret in client_secrets)
         self._lock = asyncio.Lock()
@@ -98,51 +100,23 @@ class Tokens:
         logger.error("mbizmarket refuses our client id with every secret we have")
         raise ClientRefused
 
-    async def _ask(self, call: Call) -> httpx.Response:
-        form = {"grant_type": "client_credentials"}
-        request = self._client.build_request("POST", "/oauth/token", data=form, timeout=call.patience())
+    async def _ask(self, call: Call) -> Answer:
+        request = self._exchange.request("POST", "/oauth/token", FORM, b"grant_type=client_credentials")
+        signed = next(self._credentials[0].auth_flow(request))
         try:
-            return await self._client.send(request, auth=self._credentials[0])
+            return await self._exchange.send(call, signed)
         except httpx.TimeoutException:
             raise  # this caller's impatience, not a failure that the others should share
         except (httpx.RequestError, OSError):
             raise NotSent from None
 
 
-class Bearer(httpx.Auth):
-    """Signs the request of one call; when mbizmarket refuses the token itself, renews it and repeats it once.
-
-    `out` tells whether a request that may take effect is with mbizmarket; a refused token proves: none.
-    """
-
-    def __init__(self, tokens: Tokens, call: Call) -> None:
-        self._tokens = tokens
-        self._call = call
-        self.out = False
-
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        token = await self._tokens.get(self._call)
-        answer = yield self._signed(request, token)
-        if await _token_refused(answer):
-            self.out = False
-            yield self._signed(request, await self._tokens.get(self._call, refused=token))
-
-    def _signed(self, request: httpx.Request, token: Token) -> httpx.Request:
-        request.headers["Authorization"] = f"Bearer {token.text}"
-        request.extensions["timeout"] = self._call.patience().as_dict()
-        self.out = True
-        return request
-
-
-async def _token_refused(answer: httpx.Response) -> bool:
+def refuses_token(answer: Answer) -> bool:
     """401 says two things at mbizmarket; only this code is about us and not about a person's password."""
-    if answer.status_code != 401:
-        return False
-    await answer.aread()
-    return error_code(answer) == "invalid_token"
+    return answer.status_code == 401 and error_code(answer) == "invalid_token"
 
 
-def _read_grant(answer: httpx.Response) -> _Grant:
+def _read_grant(answer: Answer) -> _Grant:
     if answer.status_code != 200:
         raise NotSent(retry_after(answer))
     try:

@@ -3,9 +3,9 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Container, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -14,12 +14,9 @@ from pydantic_core import from_json
 
 from app.mbiz.errors import BadAnswer, FieldFault
 
-MAX_ANSWER_BYTES = 256 * 1024
 MAX_FAULTS = 20
 MAX_RETRY_AFTER = 24 * 3600
 
-# A cookie would carry one person's session into the next one's call; a Location is not even parsed.
-_DROPPED_HEADERS = frozenset({b"set-cookie", b"location"})
 _FIELDS_SENT = frozenset(
     {
         "email",
@@ -71,14 +68,22 @@ class Call:
         """The same request with a deadline no later than `seconds` from now."""
         return replace(self, deadline=min(self.deadline, time.monotonic() + seconds))
 
-    def patience(self) -> httpx.Timeout:
+    def patience(self) -> dict[str, float | None]:
         """Limits for getting a connection: a third of what is left for a free one, a third for TCP and TLS.
 
         A dead host then shows as a connection never made, known to have sent nothing, before the deadline
         strikes, which knows nothing. Reading has no limit here: httpx starts it anew with every byte.
         """
         third = max(self.remaining() / 3, 0.001)
-        return httpx.Timeout(None, connect=third, pool=third)
+        return {"connect": third, "read": None, "write": None, "pool": third}
+
+
+class Answer(NamedTuple):
+    """`content` is empty when it was too large or compressed; the status still decides where no JSON is needed."""
+
+    status_code: int
+    headers: httpx.Headers
+    content: bytes
 
 
 async def acquire(slots: asyncio.Semaphore, seconds: float | None) -> None:
@@ -88,50 +93,6 @@ async def acquire(slots: asyncio.Semaphore, seconds: float | None) -> None:
         return
     async with asyncio.timeout(seconds):
         await slots.acquire()
-
-
-class Guarded(httpx.AsyncBaseTransport):
-    """Bounds every answer of the transport inside, and drops the headers by which it could steer us."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self._inner = inner
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        answer = await self._inner.handle_async_request(request)
-        return httpx.Response(
-            answer.status_code,
-            headers=[line for line in answer.headers.raw if line[0].lower() not in _DROPPED_HEADERS],
-            stream=_Bounded(answer),
-            extensions=answer.extensions,
-        )
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-class _Bounded(httpx.AsyncByteStream):
-    """The answer's body; nothing at all when it is too large or compressed.
-
-    We ask for no compression, for a small body can unfold to gigabytes. An emptied body keeps its
-    status, which decides alone wherever no JSON is needed.
-    """
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self._inner = cast(httpx.AsyncByteStream, answer.stream)  # an async transport answers with no other
-        self._readable = answer.headers.get("content-encoding", "identity").lower() == "identity"
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if not self._readable:
-            return
-        body = bytearray()
-        async for chunk in self._inner:
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                return
-        yield bytes(body)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
 
 def same_email(a: str, b: str) -> bool:
@@ -165,7 +126,7 @@ def encode(fields: Mapping[str, object]) -> bytes:
     return json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode("ascii")
 
 
-def parse(answer: httpx.Response, model: type[Model]) -> Model:
+def parse(answer: Answer, model: type[Model]) -> Model:
     """The answer's JSON as `model`, or BadAnswer. pydantic's errors quote what they read: they stop here."""
     if not _is_json(answer):
         raise BadAnswer
@@ -175,7 +136,7 @@ def parse(answer: httpx.Response, model: type[Model]) -> Model:
         raise BadAnswer from None
 
 
-def is_away(answer: httpx.Response) -> bool:
+def is_away(answer: Answer) -> bool:
     """Whether the answer says that mbizmarket cannot work for us now, whatever it was asked."""
     status = answer.status_code
     # Still refused with a fresh token: the trouble is ours and mbizmarket's, nobody's password is wrong.
@@ -184,19 +145,19 @@ def is_away(answer: httpx.Response) -> bool:
     return status in (408, 429) or status >= 500
 
 
-def error_code(answer: httpx.Response, key: str = "code") -> str | None:
+def error_code(answer: Answer, key: str = "code") -> str | None:
     code = _object(answer).get(key)
     return code if isinstance(code, str) else None
 
 
-def faults(answer: httpx.Response) -> tuple[FieldFault, ...]:
+def faults(answer: Answer) -> tuple[FieldFault, ...]:
     """The fields a refusal names, as far as we sent them; a code we do not know counts as `invalid`."""
     listed = _object(answer).get("errors")
     found = (_fault(entry) for entry in listed) if isinstance(listed, list) else ()
     return tuple(fault for fault in found if fault)[:MAX_FAULTS]
 
 
-def retry_after(answer: httpx.Response) -> int | None:
+def retry_after(answer: Answer) -> int | None:
     """Retry-After in whole seconds, from 1 to a day; None when it is missing or no number, such as a date."""
     value = answer.headers.get("retry-after", "").strip()
     if not (value.isascii() and value.isdigit()):
@@ -214,7 +175,7 @@ def _fault(entry: object) -> FieldFault | None:
     return FieldFault(field, code if isinstance(code, str) and code in _FAULT_CODES else "invalid")
 
 
-def _object(answer: httpx.Response) -> dict[str, Any]:
+def _object(answer: Answer) -> dict[str, Any]:
     """The answer's JSON object, or an empty one for whatever else it may be."""
     try:
         content = from_json(answer.content) if _is_json(answer) else None
@@ -223,6 +184,6 @@ def _object(answer: httpx.Response) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _is_json(answer: httpx.Response) -> bool:
+def _is_json(answer: Answer) -> bool:
     media_type: str = answer.headers.get("content-type", "").split(";")[0].strip().lower()
     return media_type == "application/json" or media_type.endswith("+json")

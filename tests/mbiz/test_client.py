@@ -27,7 +27,7 @@ from app.mbiz.errors import (
     TimedOut,
     Unavailable,
 )
-from app.mbiz.wire import MAX_ANSWER_BYTES
+from app.mbiz.exchange import MAX_ANSWER_BYTES
 
 from tests.mbiz.market import (
     A_COMPANY,

@@ -4,6 +4,7 @@
 
 FILE as load.lua has it. Prints one line of JSON as load.lua does, with the whole latency distribution's edges.
 With a rate, a request that finds no free connection waits for one, and that counts: a server that stalls is not spared.
+`requests` are those that were answered within the seconds; `answers` and the percentiles are of all, late ones as well.
 """
 
 import argparse
@@ -26,6 +27,7 @@ class Load:
         self.seconds = seconds
         self.sent = self.not_2xx = self.broken = 0
         self.took: list[float] = []
+        self.in_time = 0  # answers that came within the seconds
         self.free: deque[Caller] = deque()
         self.late: deque[float] = deque()  # when requests were due that no connection was free for
 
@@ -46,6 +48,7 @@ class Load:
     def over(self, caller: "Caller", status: bytes, due: float) -> None:
         now = time.perf_counter()
         self.took.append(now - due)
+        self.in_time += now - self.begun <= self.seconds
         self.not_2xx += not status.startswith(b"2")
         if self.late:
             caller.ask(self.late.popleft())
@@ -59,19 +62,22 @@ class Load:
         return self.requests[self.sent % len(self.requests)]
 
     def told(self) -> dict[str, float]:
-        took = sorted(self.took) or [float("nan")]
-        at = {
-            f"p{part}": took[min(len(took) - 1, int(len(took) * part / 100))] * 1e3 for part in (50, 95, 99)
-        }
-        unanswered = self.sent - len(self.took) + len(self.late)
-        seconds = time.perf_counter() - self.begun if unanswered else self.seconds
+        half = len(self.took) // 2
         return {
-            "requests": len(self.took),
-            "seconds": seconds,
-            **at,
+            "requests": self.in_time,
+            "answers": len(self.took),
+            "seconds": self.seconds,
+            **{f"p{part}": edge(self.took, part) for part in (50, 95, 99)},
+            "p50_earlier": edge(self.took[:half], 50),
+            "p50_later": edge(self.took[half:], 50),
             "not_2xx": self.not_2xx,
-            "broken": self.broken + unanswered,
+            "broken": self.broken + self.sent - len(self.took) + len(self.late),
         }
+
+
+def edge(took: list[float], part: int) -> float:
+    """Milliseconds within which so many of a hundred were answered."""
+    return sorted(took)[min(len(took) - 1, int(len(took) * part / 100))] * 1e3 if took else float("nan")
 
 
 class Caller(asyncio.Protocol):

@@ -19,11 +19,12 @@ class Worthless(Exception):
 
 @dataclass(frozen=True)
 class Sample:
-    rate: float  # answers a second
+    rate: float  # answers a second while it was measured
     p50: float  # milliseconds
     p95: float
     p99: float
     cpu: float  # microseconds of the server an answer
+    grew: float = 0.0  # milliseconds from the earlier half's median to the later half's; wrk does not tell
 
 
 def sample(
@@ -51,8 +52,10 @@ def sample(
         raise Worthless(f"{server.name}: {there} connections instead of {connections}")
     if not told["requests"]:
         raise Worthless(f"{server.name}: no answer at all")
-    rate = told["requests"] / told["seconds"]
-    return Sample(rate, told["p50"], told["p95"], told["p99"], cpu / told["requests"] * 1e6)
+    answered = told["requests"] / told["seconds"]
+    grew = told.get("p50_later", 0.0) - told.get("p50_earlier", 0.0)
+    cpu /= told.get("answers", told["requests"])
+    return Sample(answered, told["p50"], told["p95"], told["p99"], cpu * 1e6, grew)
 
 
 def _wrk(server: Server, requests: Path, connections: int, seconds: float, _rate: object) -> list[str]:

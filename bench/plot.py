@@ -39,7 +39,7 @@ def latency(source: Path, target: Path) -> None:
     figure, panels = plt.subplots(1, len(found), figsize=(11, 4.2))
     for panel, (title, lines) in zip(panels, found.items(), strict=True):
         for (name, samples), colour in zip(lines.items(), COLOURS, strict=False):
-            rates = [one["rate"] for one in samples]
+            rates = [one["arrivals"] for one in samples]
             panel.plot(rates, [one["p99"] for one in samples], color=colour, marker="o", label=f"{name}, p99")
             panel.plot(
                 rates, [one["p50"] for one in samples], color=colour, linestyle=":", label=f"{name}, p50"

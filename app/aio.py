@@ -24,6 +24,8 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
 from sqlalchemy.util import greenlet_spawn
 
+from app.wording import Write
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -56,6 +58,11 @@ class AsyncConnection:
             # SQLite's would be closed while its rows are read, where nothing can be awaited.
             await result.cursor._async_soft_close()
         return result
+
+    async def write(self, *writes: Write) -> None:
+        """One after the other."""
+        for statement, values in writes:
+            await self.execute(statement, values)
 
     @overload
     async def scalar(self, statement: TypedReturnsRows[T], values: Values = None) -> T | None: ...

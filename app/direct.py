@@ -12,7 +12,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.base import Executable
 
 from app.aio import AsyncConnection, AsyncEngine
-from app.wording import AnyRow, Values, word
+from app.wording import AnyRow, Values, Write, together, word
 
 UNDO_SECONDS = 3.0  # for a ROLLBACK, which takes none: a server that has gone silent loses the connection
 
@@ -84,6 +84,12 @@ class Direct:
             return Rows((), int(said.rpartition(" ")[2]))
         rows = await self._driver.fetch(worded.sql, *arguments)
         return Rows(list(map(worded.row, rows)), len(rows))
+
+    async def write(self, *writes: Write) -> None:
+        """All of them in one round trip: one statement, in which a constraint of any says no to all."""
+        if writes:
+            sql, arguments = together(self.dialect, writes)
+            await self._driver.execute(sql, *arguments)
 
     async def scalar(self, statement: Executable, values: Values | None = None) -> Any:
         """The first column of the first row, None without one."""

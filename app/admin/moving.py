@@ -139,16 +139,17 @@ async def _record(
     tx: AsyncConnection, event: history.Event, mapping: AnyRow, pp_id: str, satker_id: str, name: str
 ) -> None:
     of_mapping = event == "moved"
-    await history.record(
-        tx,
-        event,
-        at=datetime.now(UTC),
-        pp_id=pp_id,
-        satker_id=satker_id,
-        satker_name=name,
-        attempt_id=mapping.id if of_mapping else None,
-        company_id=mapping.company_id if of_mapping else None,
-        company_name=mapping.company_name if of_mapping else None,
+    await tx.write(
+        history.entry(
+            event,
+            at=datetime.now(UTC),
+            pp_id=pp_id,
+            satker_id=satker_id,
+            satker_name=name,
+            attempt_id=mapping.id if of_mapping else None,
+            company_id=mapping.company_id if of_mapping else None,
+            company_name=mapping.company_name if of_mapping else None,
+        )
     )
 
 

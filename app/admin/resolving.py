@@ -126,17 +126,18 @@ async def _report_orphan(
         .where(PpSatker.id == standing.row.id)
         .values(last_failure_code=code, last_failure_at=now)
     )
-    await history.record(
-        tx,
-        "registration",
-        at=now,
-        pp_id=standing.pp_id,
-        satker_id=standing.row.id,
-        satker_name=standing.row.satker_name,
-        attempt_id=live.id,
-        company_id=company_id,
-        company_name=company_name,
-        via="register",
-        outcome="orphan",
+    await tx.write(
+        history.entry(
+            "registration",
+            at=now,
+            pp_id=standing.pp_id,
+            satker_id=standing.row.id,
+            satker_name=standing.row.satker_name,
+            attempt_id=live.id,
+            company_id=company_id,
+            company_name=company_name,
+            via="register",
+            outcome="orphan",
+        )
     )
     return True

@@ -11,11 +11,12 @@ from typing import Literal
 from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, case, insert, select, true, union
 
 from app.aio import AsyncConnection
-from app.db import AnyRow, AnySelect, Tx
+from app.db import AnyRow, AnySelect
 from app.history import schemas
 from app.logs import request_id
 from app.models import Access, History, PpSatker
 from app.tables import Str
+from app.wording import Write
 
 Event = schemas.Event
 Actor = Literal["pp", "operator", "system"]
@@ -43,8 +44,7 @@ def acting(operator: Operator) -> Iterator[None]:
         _operator.reset(token)
 
 
-async def record(
-    tx: Tx,
+def entry(
     event: Event,
     *,
     at: datetime,
@@ -58,13 +58,13 @@ async def record(
     company_name: str | None = None,
     via: str | None = None,
     outcome: str = "ok",
-) -> None:
+) -> Write:
     """One row about a satker of `pp_id`, who did it themselves unless another actor is named.
 
     Within `acting` that is the operator. `outcome` is `ok`, `uncertain`, the code of the problem that it ended in,
     `never_arrived` or `orphan`.
     """
-    row = {
+    return _INSERT, {
         "at": at,
         "event": event,
         **_by(_operator.get(), actor, actor_pp_id or pp_id),
@@ -78,7 +78,6 @@ async def record(
         "outcome": outcome,
         "request_id": request_id.get(),
     }
-    await tx.execute(_INSERT, row)
 
 
 def _by(operator: Operator | None, actor: Actor, pp_id: str) -> dict[str, str | None]:

@@ -46,31 +46,33 @@ async def end_mapping(tx: Tx, pp_id: str, row: AnyRow, attempt_id: str) -> bool:
         return False
     held = (await tx.execute(select(Attempt).where(Attempt.id == attempt_id))).one()
     for holder in (await tx.execute(_HOLDERS, {"attempt": attempt_id})).all():
-        await history.record(
-            tx,
-            "access_ended",
-            at=datetime.now(UTC),
-            actor_pp_id=pp_id,
-            pp_id=holder.pp_id,
-            satker_id=holder.satker_id,
-            satker_name=row.satker_name,
-            attempt_id=attempt_id,
-            company_id=held.company_id,
-            company_name=held.company_name,
+        await tx.write(
+            history.entry(
+                "access_ended",
+                at=datetime.now(UTC),
+                actor_pp_id=pp_id,
+                pp_id=holder.pp_id,
+                satker_id=holder.satker_id,
+                satker_name=row.satker_name,
+                attempt_id=attempt_id,
+                company_id=held.company_id,
+                company_name=held.company_name,
+            )
         )
     await _record(tx, "unmapped", pp_id, row, held)
     return True
 
 
 async def _record(tx: Tx, event: history.Event, pp_id: str, row: AnyRow, held: AnyRow) -> None:
-    await history.record(
-        tx,
-        event,
-        at=datetime.now(UTC),
-        pp_id=pp_id,
-        satker_id=row.id,
-        satker_name=row.satker_name,
-        attempt_id=held.id,
-        company_id=held.company_id,
-        company_name=held.company_name,
+    await tx.write(
+        history.entry(
+            event,
+            at=datetime.now(UTC),
+            pp_id=pp_id,
+            satker_id=row.id,
+            satker_name=row.satker_name,
+            attempt_id=held.id,
+            company_id=held.company_id,
+            company_name=held.company_name,
+        )
     )

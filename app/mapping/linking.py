@@ -175,13 +175,14 @@ async def record_refusal(context: Context, standing: Standing, problem: Problem,
     ):
         return
     async with context.database.direct() as tx:
-        await history.record(
-            tx,
-            "registration" if via == "register" else "mapped",
-            at=datetime.now(UTC),
-            pp_id=standing.pp_id,
-            satker_id=standing.row.id,
-            satker_name=standing.row.satker_name,
-            via=via,
-            outcome=problem.code,
+        await tx.write(
+            history.entry(
+                "registration" if via == "register" else "mapped",
+                at=datetime.now(UTC),
+                pp_id=standing.pp_id,
+                satker_id=standing.row.id,
+                satker_name=standing.row.satker_name,
+                via=via,
+                outcome=problem.code,
+            )
         )

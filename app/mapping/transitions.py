@@ -16,12 +16,18 @@ from app.history import store as history
 from app.mapping.standing import Standing
 from app.mapping.states import Via
 from app.models import Access, Attempt, PpSatker
+from app.wording import Write
 
 OPEN = ("calling", "uncertain")
 
 _NEW_ATTEMPT, _NEW_ACCESS = insert(Attempt), insert(Access)
 _SET_ACCOUNT = (
     update(Access).where(Access.satker_id == bindparam("satker")).values(account_id=bindparam("account"))
+)
+_FAILURE = (
+    update(PpSatker)
+    .where(PpSatker.id == bindparam("satker"))
+    .values(last_failure_code=bindparam("code"), last_failure_at=bindparam("at"))
 )
 _RENAME = (
     update(Attempt)
@@ -63,10 +69,12 @@ async def insert_mapped(
         "account_id": account_id,
         "mapped_at": now,
     }
-    await tx.execute(_NEW_ATTEMPT, _fresh(standing, attempt_id, now) | values)
-    await _give_access(tx, standing, attempt_id, via, account_id)
     event: history.Event = "imported" if via == "legacy" else "mapped"
-    await _record(tx, standing, event, attempt_id, company=company, via=via, actor=actor)
+    await tx.write(
+        (_NEW_ATTEMPT, _fresh(standing, attempt_id, now) | values),
+        *_access(standing, attempt_id, via, account_id),
+        _entry(standing, event, attempt_id, company=company, via=via, actor=actor),
+    )
 
 
 async def insert_calling(tx: Tx, standing: Standing, *, digest: str, lease_seconds: float) -> str:
@@ -82,8 +90,7 @@ async def insert_calling(tx: Tx, standing: Standing, *, digest: str, lease_secon
         "lease_until": lease,
         "ask_at": lease,
     }
-    await tx.execute(_NEW_ATTEMPT, _fresh(standing, attempt_id, now) | values)
-    await _forget_failure(tx, standing)
+    await tx.write((_NEW_ATTEMPT, _fresh(standing, attempt_id, now) | values), *_no_failure(standing))
     return attempt_id
 
 
@@ -105,7 +112,7 @@ async def call_again(
             not_found_since=None,
         )
     )
-    await _forget_failure(tx, standing)
+    await tx.write(*_no_failure(standing))
     return bool(changed.rowcount)
 
 
@@ -122,7 +129,9 @@ async def doubt(
     values = {"state": "uncertain", "lease_until": None, **({"ask_at": ask_at} if ask_at else {})}
     if not await _leave(tx, attempt_id, ("calling",), sends, values):
         return False
-    await _record(tx, standing, "registration", attempt_id, via="register", outcome="uncertain", actor=actor)
+    await tx.write(
+        _entry(standing, "registration", attempt_id, via="register", outcome="uncertain", actor=actor)
+    )
     return True
 
 
@@ -190,8 +199,10 @@ async def finish(
     }
     if not await _leave(tx, attempt_id, OPEN, None, values):
         return False
-    await _give_access(tx, standing, attempt_id, "register", account_id)
-    await _record(tx, standing, "mapped", attempt_id, company=company, via="register", actor=actor)
+    await tx.write(
+        *_access(standing, attempt_id, "register", account_id),
+        _entry(standing, "mapped", attempt_id, company=company, via="register", actor=actor),
+    )
     return True
 
 
@@ -205,19 +216,20 @@ async def orphan(tx: Tx, attempt: AnyRow, company: Named, account_id: str) -> No
         "ask_at": None,
     }
     if await _leave(tx, attempt.id, ("refused",), None, values):
-        await history.record(
-            tx,
-            "registration",
-            at=datetime.now(UTC),
-            actor="system",
-            pp_id=attempt.pp_id,
-            satker_id=attempt.satker_id,
-            satker_name=attempt.satker_name,
-            attempt_id=attempt.id,
-            company_id=company.company_id,
-            company_name=company.name,
-            via="register",
-            outcome="orphan",
+        await tx.write(
+            history.entry(
+                "registration",
+                at=datetime.now(UTC),
+                actor="system",
+                pp_id=attempt.pp_id,
+                satker_id=attempt.satker_id,
+                satker_name=attempt.satker_name,
+                attempt_id=attempt.id,
+                company_id=company.company_id,
+                company_name=company.name,
+                via="register",
+                outcome="orphan",
+            )
         )
 
 
@@ -234,9 +246,11 @@ async def grant(
     """Access for one more PP, as long as the mapping lives."""
     if not await _rename(tx, standing, attempt_id, company):
         return False
-    await _give_access(tx, standing, attempt_id, via, account_id)
     event: history.Event = "imported" if via == "legacy" else "access_gained"
-    await _record(tx, standing, event, attempt_id, company=company, via=via, actor=actor)
+    await tx.write(
+        *_access(standing, attempt_id, via, account_id),
+        _entry(standing, event, attempt_id, company=company, via=via, actor=actor),
+    )
     return True
 
 
@@ -288,7 +302,8 @@ async def _rename(tx: Tx, standing: Standing, attempt_id: str, company: Named) -
     return bool((await tx.execute(_RENAME, values)).rowcount)
 
 
-async def _give_access(tx: Tx, standing: Standing, attempt_id: str, via: Via, account_id: str | None) -> None:
+def _access(standing: Standing, attempt_id: str, via: Via, account_id: str | None) -> list[Write]:
+    """Given; what failed before is forgotten."""
     values = {
         "satker_id": standing.row.id,
         "attempt_id": attempt_id,
@@ -297,28 +312,25 @@ async def _give_access(tx: Tx, standing: Standing, attempt_id: str, via: Via, ac
         "via": via,
         "granted_at": datetime.now(UTC),
     }
-    await tx.execute(_NEW_ACCESS, values)
-    await _forget_failure(tx, standing)
+    return [(_NEW_ACCESS, values), *_no_failure(standing)]
 
 
 async def _fail(tx: Tx, standing: Standing, attempt_id: str, failure: str, actor: history.Actor) -> None:
-    values = {"last_failure_code": failure, "last_failure_at": datetime.now(UTC)}
-    await tx.execute(_FAILURE.values(**values), {"satker": standing.row.id})
-    await _record(tx, standing, "registration", attempt_id, via="register", outcome=failure, actor=actor)
+    await tx.write(
+        _failure(standing, failure, datetime.now(UTC)),
+        _entry(standing, "registration", attempt_id, via="register", outcome=failure, actor=actor),
+    )
 
 
-_FAILURE = update(PpSatker).where(PpSatker.id == bindparam("satker"))
+def _no_failure(standing: Standing) -> list[Write]:
+    return [_failure(standing, None, None)] if standing.row.last_failure_code is not None else []
 
 
-async def _forget_failure(tx: Tx, standing: Standing) -> None:
-    if standing.row.last_failure_code is not None:
-        await tx.execute(
-            _FAILURE.values(last_failure_code=None, last_failure_at=None), {"satker": standing.row.id}
-        )
+def _failure(standing: Standing, code: str | None, at: datetime | None) -> Write:
+    return _FAILURE, {"satker": standing.row.id, "code": code, "at": at}
 
 
-async def _record(
-    tx: Tx,
+def _entry(
     standing: Standing,
     event: history.Event,
     attempt_id: str,
@@ -327,9 +339,8 @@ async def _record(
     company: Named | None = None,
     outcome: str = "ok",
     actor: history.Actor = "pp",
-) -> None:
-    await history.record(
-        tx,
+) -> Write:
+    return history.entry(
         event,
         at=datetime.now(UTC),
         actor=actor,

@@ -219,12 +219,13 @@ def _refuse_while_linked(row: AnyRow) -> None:
 async def _record(
     tx: AsyncConnection, event: history.Event, pp_id: str, row: AnyRow, actor: history.Actor = "pp"
 ) -> None:
-    await history.record(
-        tx,
-        event,
-        at=datetime.now(UTC),
-        actor=actor,
-        pp_id=pp_id,
-        satker_id=row.id,
-        satker_name=row.satker_name,
+    await tx.write(
+        history.entry(
+            event,
+            at=datetime.now(UTC),
+            actor=actor,
+            pp_id=pp_id,
+            satker_id=row.id,
+            satker_name=row.satker_name,
+        )
     )

@@ -4,17 +4,22 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from sqlalchemy import text
 
-from app.budgets import Shared, storage_for
+from app.budgets import Memory
 from app.db import SCHEMA, Database, DatabaseUnavailable
 from app.keys import Jwks
 from app.mbiz.client import Call, Mbizmarket
 from app.mbiz.errors import BadAnswer, ClientRefused, MbizError
 from app.settings import Settings
 from app.startup import reason
+from app.throttle import storage_for
+
+if TYPE_CHECKING:
+    from app.shared import Shared
 
 PATIENCE = 10.0  # seconds for each question
 
@@ -49,8 +54,9 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
             yield finding
     finally:
         await database.dispose()
-    if settings.rate_limit_storage != "memory://":
-        yield await _budgets(settings)
+    storage = storage_for(settings.rate_limit_storage)
+    if not isinstance(storage, Memory):
+        yield await _budgets(storage)
     yield await _portal_keys(settings)
     yield await _mbizmarket(settings)
 
@@ -83,11 +89,9 @@ async def _migrations(database: Database) -> Finding:
     return Finding("migrations", True, f"the schema is at {version}{newer}")
 
 
-async def _budgets(settings: Settings) -> Finding:
-    storage = storage_for(settings.rate_limit_storage)
-    there = isinstance(storage, Shared) and await storage.is_there()
-    if isinstance(storage, Shared):
-        await storage.aclose()
+async def _budgets(shared: "Shared") -> Finding:
+    there = await shared.is_there()
+    await shared.aclose()
     said = (
         "Redis answers"
         if there

@@ -17,7 +17,7 @@ from app import docs, health
 from app.address import networks
 from app.admin import routes as admin
 from app.auth import TokenReader
-from app.budgets import CallBudget, storage_for
+from app.budgets import CallBudget
 from app.catalog import routes as catalog
 from app.crash import CrashPoint
 from app.db import Database, DatabaseUnavailable
@@ -46,7 +46,7 @@ from app.problems import (
 from app.satker import routes as satker
 from app.settings import Settings
 from app.shortway import ShortWay
-from app.throttle import Throttle
+from app.throttle import Throttle, storage_for
 from app.tracing import Tracing
 
 CORS_ALLOWS = [

@@ -9,18 +9,27 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.aio.storage import Storage
-from limits.aio.strategies import FixedWindowRateLimiter
-
-from app.budgets import Memory, Shared
+from app.budgets import Budget, Memory
 from app.problems import TooManyAttempts
 
-FAILED_PER_EMAIL = RateLimitItemPerSecond(5, 15 * 60, "failed-email")  # below mbizmarket's lock after 10
-FAILED_PER_PP = RateLimitItemPerSecond(20, 3600, "failed-pp")
-FAILED_PER_ADDRESS = RateLimitItemPerSecond(200, 3600, "failed-address")  # a ministry shares one
-REGISTRATIONS_PER_PP = RateLimitItemPerSecond(20, 24 * 3600, "registrations")
+if TYPE_CHECKING:
+    from app.shared import Shared
+
+FAILED_PER_EMAIL = Budget("failed-email", 5, 15 * 60)  # below mbizmarket's lock after 10
+FAILED_PER_PP = Budget("failed-pp", 20, 3600)
+FAILED_PER_ADDRESS = Budget("failed-address", 200, 3600)  # a ministry shares one
+REGISTRATIONS_PER_PP = Budget("registrations", 20, 24 * 3600)
+
+
+def storage_for(uri: str, **seconds: float) -> "Memory | Shared":
+    """`memory://`, or `redis://…` with memory to fall back on; `seconds` as Shared has them."""
+    if uri.startswith("memory://"):
+        return Memory()
+    from app.shared import share  # costs 150 ms and 10 MB: where there is a Redis alone
+
+    return share(uri, **seconds)
 
 
 @dataclass(slots=True)
@@ -40,12 +49,13 @@ class Throttle:
     """`refused` is told the name of a budget whenever it is found spent."""
 
     def __init__(
-        self, storage: Storage | None = None, refused: Callable[[str], None] = lambda _budget: None
+        self,
+        storage: "Memory | Shared | None" = None,
+        refused: Callable[[str], None] = lambda _budget: None,
     ) -> None:
         self._refused = refused
         self._storage = storage or Memory()
-        self.shared = storage if isinstance(storage, Shared) else None  # with other replicas
-        self._limiter = FixedWindowRateLimiter(self._storage)
+        self.shared = None if isinstance(self._storage, Memory) else self._storage  # with other replicas
 
     async def aclose(self) -> None:
         if self.shared:
@@ -69,26 +79,26 @@ class Throttle:
             yield slot
 
     @asynccontextmanager
-    async def _slot(self, budgets: Sequence[tuple[RateLimitItem, str]]) -> AsyncIterator[Slot]:
+    async def _slot(self, budgets: Sequence[tuple[Budget, str]]) -> AsyncIterator[Slot]:
         slot = Slot()
-        taken: list[tuple[RateLimitItem, str]] = []
+        taken: list[tuple[Budget, str]] = []
         try:
-            for item, key in budgets:
-                taken.append((item, key))
-                if not await self._limiter.hit(item, key):
-                    self._refused(item.namespace)
-                    raise TooManyAttempts(retry_after=await self._wait(item, key))
+            for budget, whose in budgets:
+                key = budget.key(whose)
+                taken.append((budget, key))
+                if await self._storage.incr(key, budget.seconds) > budget.most:
+                    self._refused(budget.name)
+                    raise TooManyAttempts(retry_after=await self._wait(key))
             yield slot
         finally:
             if not slot.counts:
-                for item, key in taken:
-                    await self._give_back(item, key)
+                for budget, key in taken:
+                    await self._give_back(budget, key)
 
-    async def _give_back(self, item: RateLimitItem, key: str) -> None:
+    async def _give_back(self, budget: Budget, key: str) -> None:
         """Nothing where the window has ended meanwhile: the next one must not start with a credit."""
-        if await self._storage.get(item.key_for(key)) > 0:
-            await self._storage.incr(item.key_for(key), item.get_expiry(), -1)
+        if await self._storage.get(key) > 0:
+            await self._storage.incr(key, budget.seconds, -1)
 
-    async def _wait(self, item: RateLimitItem, key: str) -> int:
-        reset = (await self._limiter.get_window_stats(item, key)).reset_time
-        return max(1, math.ceil(reset - time.time()))
+    async def _wait(self, key: str) -> int:
+        return max(1, math.ceil(await self._storage.get_expiry(key) - time.time()))

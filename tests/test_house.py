@@ -19,7 +19,8 @@ FLOORS = {
     "models auth *.schemas": 2,
     # Use cases and stores: all but the schemas, which the line above took.
     "mapping.* satker.* catalog.* history.* admin.* privacy invariants figures doctor startup": 3,
-    "settings db held hosts problems fields emails keys address cursors logs crash throttle budgets mbiz mbiz.*": 1,
+    "settings db held hosts problems fields emails keys address cursors logs crash mbiz mbiz.*": 1,
+    "throttle budgets shared": 1,
     "tables aio metrics tracing protocol direct wording": 1,
 }
 
@@ -29,7 +30,8 @@ OWNERS = {
     "starlette": "main edge problems shortway serving mbiz.sandbox.*",
     "httpx": "main keys mbiz.*",
     "jose": "auth",
-    "limits": "throttle budgets",
+    "limits": "shared",
+    "redis": "shared",
     "prometheus_client": "metrics",
     "opentelemetry": "tracing",
     "alembic": "startup",

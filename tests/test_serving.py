@@ -48,8 +48,8 @@ print([name for name in %r if sys.modules.get(name)])
 
 # Each is megabytes of every worker, or a share of its start.
 UNUSED = [
-    *("alembic", "jsonschema", "opentelemetry.sdk", "pydantic.v1", "pygments", "redis", "rich", "watchfiles"),
-    *("sqlalchemy.ext.asyncio", "sqlalchemy.orm"),
+    *("alembic", "jsonschema", "limits", "opentelemetry.sdk", "pydantic.v1", "pygments", "redis", "rich"),
+    *("sqlalchemy.ext.asyncio", "sqlalchemy.orm", "watchfiles"),
 ]
 
 

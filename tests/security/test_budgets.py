@@ -11,11 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
-from app.budgets import AWAY, REDIS_TIMEOUT, SAY_EVERY, CallBudget, storage_for
+from app.budgets import CallBudget
 from app.db import Database
 from app.main import create_app
 from app.mbiz.sandbox import create_sandbox
 from app.problems import RateLimited
+from app.shared import AWAY, REDIS_TIMEOUT, SAY_EVERY, share
 from app.throttle import FAILED_PER_EMAIL
 from structlog.testing import capture_logs
 
@@ -226,7 +227,7 @@ async def reading(each: Person, seconds: float) -> list[int]:
 
 def failures_key(service: Service, email: str) -> str:
     """Where Redis has the failures of this e-mail."""
-    return f"LIMITS:{FAILED_PER_EMAIL.key_for(service.context.digests.of(email))}"
+    return f"LIMITS:{FAILED_PER_EMAIL.key(service.context.digests.of(email))}"
 
 
 async def test_calling_while_redis_hangs(redis: RedisServer, sqlite_url: str, tmp_path: Path) -> None:
@@ -249,7 +250,7 @@ async def test_calling_while_redis_hangs(redis: RedisServer, sqlite_url: str, tm
 async def test_saying_that_redis_is_away(redis: RedisServer) -> None:
     """Once a minute, however many ask, without what they asked for; and it is tried again every five seconds."""
     assert (5, 60) == (AWAY, SAY_EVERY)
-    storage = storage_for(redis.url, away=0.02, say_every=0.5)
+    storage = share(redis.url, away=0.02, say_every=0.5)
     redis.kill()
     try:
         with capture_logs() as logged:
@@ -264,16 +265,16 @@ async def test_saying_that_redis_is_away(redis: RedisServer) -> None:
     assert [{"event": "budgets_not_shared", "log_level": "warning", "error": "ConnectionError"}] * 2 == logged
     await asyncio.sleep(0.03)
     assert 1 == await storage.incr("rahasia", 60)
-    await storage.aclose()  # type: ignore[attr-defined]
+    await storage.aclose()
 
 
 async def test_a_flood_of_calls(redis: RedisServer) -> None:
     """More at once than there are connections to Redis: all wait their turn, none takes Redis for dead."""
-    storage = storage_for(redis.url)
+    storage = share(redis.url)
     with capture_logs() as logged:
         counts = await asyncio.gather(*(storage.incr("banjir", 60) for _ in range(500)))
     assert (set(range(1, 501)), []) == (set(counts), logged)
-    await storage.aclose()  # type: ignore[attr-defined]
+    await storage.aclose()
 
 
 # All calls of a PP

@@ -159,7 +159,9 @@ async def test_statement_04_what_mbizmarket_says_stays_here(sqlite_url: str, sta
 async def test_statement_05_guessing_stops_before_mbizmarket_locks(sqlite_service: Service) -> None:
     """Five failures an e-mail, twenty a PP, two hundred an address; the sixth guess reaches nobody."""
     limits = (FAILED_PER_EMAIL, FAILED_PER_PP, FAILED_PER_ADDRESS, REGISTRATIONS_PER_PP)
-    assert [(5, 900), (20, 3600), (200, 3600), (20, 86400)] == [(i.amount, i.get_expiry()) for i in limits]
+    assert [(5, 900), (20, 3600), (200, 3600), (20, 86400)] == [
+        (budget.most, budget.seconds) for budget in limits
+    ]
     who = await person(sqlite_service)
     guesses = [said(await who.log_in("tidak@lain.example", f"salah {n}"))[0] for n in range(12)]
     assert ([422] * 5 + [429] * 7, 5) == (guesses, (await requests(sqlite_service))["login"])

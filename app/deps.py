@@ -4,7 +4,6 @@ Everything here is async although nothing waits: FastAPI runs any other dependen
 as much as the rest of a read. A test finds one that is not.
 """
 
-import re
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -12,15 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
+from starlette.types import Scope
 
 from app.auth import Pejabat
 from app.db import Database
 from app.figures import Observatory
 from app.mapping.context import Context
 from app.mbiz.client import Call
-
-# W3C Trace Context: what a caller sends is passed on to mbizmarket, and nothing else that may stand in its place.
-TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def context_of(request: Request) -> Context:
@@ -40,17 +37,16 @@ async def _pejabat(request: Request) -> Pejabat:
 
 
 async def _call(request: Request) -> Call:
-    return call_of(request)
+    return call_of(request.scope, context_of(request))
 
 
-def call_of(request: Request) -> Call:
+def call_of(scope: Scope, context: Context) -> Call:
     """One budget for every call to mbizmarket that this request makes, counted from its arrival."""
-    state = request.scope["state"]
-    given = request.headers.get("traceparent", "")
+    state = scope["state"]
     call = Call(
-        deadline=state["started"] + context_of(request).settings.mbiz_deadline_seconds,
+        deadline=state["started"] + context.settings.mbiz_deadline_seconds,
         request_id=state["request_id"],
-        traceparent=given if TRACEPARENT.fullmatch(given) else None,
+        traceparent=state["traceparent"],
     )
     state["spent"] = call.spent
     return call

@@ -45,6 +45,8 @@ OUR_ID = re.compile(r"[0-9a-f]{32}")
 NOTHING = Spent()
 # Seconds past the deadline that what mbizmarket has answered may wait to be written: the answer still is in time.
 LAST_WRITE = 0.2
+# W3C Trace Context: what a caller sends is passed on to mbizmarket, and nothing else that may stand in its place.
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 PLAIN = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 MAX_LANGUAGES = 256  # bytes of Accept-Language that are looked at, before anybody had to show a token
 
@@ -74,6 +76,8 @@ class Edge:
         state["request_id"] = given if PLAIN.fullmatch(given) else token_hex(16)
         languages = headers.get(b"accept-language", b"")[:MAX_LANGUAGES]
         state["language"] = preferred_language(languages.decode("latin-1"))
+        traceparent = headers.get(b"traceparent", b"").decode("latin-1")
+        state["traceparent"] = traceparent if TRACEPARENT.fullmatch(traceparent) else None
         state["started"] = time.monotonic()
         token = request_id.set(state["request_id"])
         waits = wait_until.set(state["started"] + self.budget + LAST_WRITE)
@@ -81,7 +85,7 @@ class Edge:
             if self.tracing is None:
                 await self._serve(scope, receive, send)
             else:
-                with self.tracing.request(scope, headers.get(b"traceparent", b"").decode("latin-1")):
+                with self.tracing.request(scope, traceparent):
                     await self._serve(scope, receive, send)
         finally:
             wait_until.reset(waits)
@@ -196,7 +200,8 @@ class Gate:
         try:
             await self._admit(scope)
             if scope["method"] in WITH_BODY:
-                receive = replayed(await _body(Headers(scope=scope), receive), receive)
+                body = scope["state"]["body"] = await _body(Headers(scope=scope), receive)
+                receive = _replayed(body, receive)
         except Problem as problem:
             await respond(problem, HTTPConnection(scope))(scope, receive, send)
         else:
@@ -261,7 +266,7 @@ def _is_utf8(body: bytearray) -> bool:
         return False
 
 
-def replayed(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
+def _replayed(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
     """A `receive` that tells the body that was read, then what comes after it (the caller's going away)."""
     told = False
 

@@ -10,14 +10,13 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from pydantic import ValidationError
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.auth import Pejabat
 from app.db import DatabaseUnavailable
 from app.deps import call_of
-from app.edge import replayed
 from app.mapping import routes as mapping
 from app.mapping.context import Context
 from app.mapping.schemas import LogInIn
@@ -63,14 +62,12 @@ class ShortWay:
             await (await self._answer(scope, found))(scope, receive, send)
 
     async def _log_in(self, scope: Scope, receive: Receive, send: Send, found: re.Match[str]) -> None:
-        request = Request(scope, receive)
-        given = await request.body()
         try:
-            body = LogInIn.model_validate_json(given)
+            body = LogInIn.model_validate_json(scope["state"]["body"])
         except ValidationError:  # what is wrong with it is told the long way
-            await self.app(scope, replayed(given, receive), send)
+            await self.app(scope, receive, send)
             return
-        more = {"call": call_of(request), "address": scope["state"]["address"], "body": body}
+        more = {"call": call_of(scope, self.context), "address": scope["state"]["address"], "body": body}
         await (await self._answer(scope, found, **more))(scope, receive, send)
 
     async def _answer(self, scope: Scope, found: re.Match[str], **more: object) -> Response:

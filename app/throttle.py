@@ -6,8 +6,8 @@ of tries at once cannot overshoot.
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -61,25 +61,18 @@ class Throttle:
         if self.shared:
             await self.shared.aclose()
 
-    @asynccontextmanager
-    async def failures(self, email_digest: str, pp_id: str, address: str) -> AsyncIterator[Slot]:
+    def failures(self, email_digest: str, pp_id: str, address: str) -> AbstractAsyncContextManager[Slot]:
         """Around a try with a password. Raises TooManyAttempts when any budget of failures is spent."""
-        budgets = [
-            (FAILED_PER_EMAIL, email_digest),
-            (FAILED_PER_PP, pp_id),
-            (FAILED_PER_ADDRESS, address),
-        ]
-        async with self._slot(budgets) as slot:
-            yield slot
+        return self._slot(
+            (FAILED_PER_EMAIL, email_digest), (FAILED_PER_PP, pp_id), (FAILED_PER_ADDRESS, address)
+        )
 
-    @asynccontextmanager
-    async def registrations(self, pp_id: str) -> AsyncIterator[Slot]:
+    def registrations(self, pp_id: str) -> AbstractAsyncContextManager[Slot]:
         """Around a registration. Raises TooManyAttempts when the PP has sent its day's worth."""
-        async with self._slot([(REGISTRATIONS_PER_PP, pp_id)]) as slot:
-            yield slot
+        return self._slot((REGISTRATIONS_PER_PP, pp_id))
 
     @asynccontextmanager
-    async def _slot(self, budgets: Sequence[tuple[Budget, str]]) -> AsyncIterator[Slot]:
+    async def _slot(self, *budgets: tuple[Budget, str]) -> AsyncIterator[Slot]:
         slot = Slot()
         taken: list[tuple[Budget, str]] = []
         try:

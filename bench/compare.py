@@ -21,16 +21,18 @@ Round = Mapping[str, Sample]
 
 @dataclass(frozen=True)
 class Entry:
-    """What takes part in a round: a server, where its next requests stand, by how many connections, amid what."""
+    """What takes part in a round: a server, where its next requests stand, by how many connections, amid what; over how
+    many seconds the first ones are spread."""
 
     server: Server
     requests: Callable[[], Path]
     connections: int = CONNECTIONS
     amid: Callable[[], AbstractContextManager[object]] = nullcontext
+    spread: float = 0.0
 
     def sample(self, seconds: float) -> Sample:
         with self.amid():
-            return sample(self.server, self.requests(), self.connections, seconds)
+            return sample(self.server, self.requests(), self.connections, seconds, spread=self.spread)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 -- wrk's requests, from a file with a path, a token and perhaps a JSON body a line, in turn; and its figures as one line
--- of JSON. usage: wrk … -s load.lua URL -- FILE
+-- of JSON. usage: wrk … -s load.lua URL -- FILE [CONNECTIONS SECONDS]
+-- With the latter two each connection's first request waits its turn, so that all have begun after so many seconds.
 
-local requests, turn = {}, 0
+local requests, turn, begun = {}, 0, 0
 
 function init(arguments)
   for line in io.lines(arguments[1]) do
@@ -12,6 +13,13 @@ function init(arguments)
     else
       headers["Content-Type"] = "application/json"
       requests[#requests + 1] = wrk.format("POST", path, headers, body)
+    end
+  end
+  local connections, spread = tonumber(arguments[2]), tonumber(arguments[3])
+  if connections then
+    function delay() -- milliseconds; wrk asks before each request, of a script that has it when this returns
+      begun = begun + 1
+      return begun <= connections and math.floor(begun / connections * spread * 1000) or 0
     end
   end
 end

@@ -21,10 +21,11 @@ DRAIN_SECONDS = 5.0  # for answers that are still due when the time is over
 
 
 class Load:
-    def __init__(self, requests: list[bytes], rate: float | None, seconds: float) -> None:
+    def __init__(self, requests: list[bytes], rate: float | None, seconds: float, spread: float) -> None:
         self.requests = requests
         self.rate = rate
         self.seconds = seconds
+        self.spread = spread
         self.sent = self.not_2xx = self.broken = 0
         self.took: list[float] = []
         self.in_time = 0  # answers that came within the seconds
@@ -33,9 +34,12 @@ class Load:
 
     def start(self) -> None:
         self.begun = time.perf_counter()
-        for caller in list(self.free) if self.rate is None else []:
-            self.free.remove(caller)
-            caller.ask(self.begun)
+        if self.rate is None:
+            callers = list(self.free)
+            self.free.clear()
+            for n, caller in enumerate(callers):
+                wait = n / len(callers) * self.spread
+                asyncio.get_running_loop().call_later(wait, caller.ask, self.begun + wait)
 
     def due(self) -> None:
         """Hands out what has become due since the last time, oldest first."""
@@ -136,10 +140,12 @@ def main() -> None:
     options.add_argument("--connections", type=int, default=32)
     options.add_argument("--seconds", type=float, default=3)
     options.add_argument("--rate", type=float)
-    chosen = options.parse_args()
-    load = Load(
-        [as_request(line) for line in chosen.file.read_text().splitlines()], chosen.rate, chosen.seconds
+    options.add_argument(
+        "--spread", type=float, default=0, help="seconds over which the connections begin, without a rate"
     )
+    chosen = options.parse_args()
+    requests = [as_request(line) for line in chosen.file.read_text().splitlines()]
+    load = Load(requests, chosen.rate, chosen.seconds, chosen.spread)
     sys.stdout.write(f"JSON {json.dumps(uvloop.run(run(chosen.port, load, chosen.connections)))}\n")
 
 

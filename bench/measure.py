@@ -28,16 +28,24 @@ class Sample:
 
 
 def sample(
-    server: Server, requests: Path, connections: int, seconds: float, rate: float | None = None
+    server: Server,
+    requests: Path,
+    connections: int,
+    seconds: float,
+    rate: float | None = None,
+    spread: float = 0.0,
 ) -> Sample:
-    """As many requests as the connections carry, or `rate` a second.
+    """As many requests as the connections carry, or `rate` a second; the first ones over the seconds of `spread`.
 
     Raises Worthless when an answer was not 2xx, something broke, or there were never as many connections as asked for.
     """
     command = _own_loader if rate or not which("wrk") else _wrk
     cpu = server.cpu_seconds()
     with subprocess.Popen(
-        command(server, requests, connections, seconds, rate), stdout=subprocess.PIPE, text=True, cwd=ROOT
+        command(server, requests, connections, seconds, rate, spread),
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     ) as load:
         there = 0
         while there < connections and load.poll() is None:
@@ -58,20 +66,24 @@ def sample(
     return Sample(answered, told["p50"], told["p95"], told["p99"], cpu * 1e6, grew)
 
 
-def _wrk(server: Server, requests: Path, connections: int, seconds: float, _rate: object) -> list[str]:
+def _wrk(
+    server: Server, requests: Path, connections: int, seconds: float, _rate: object, spread: float
+) -> list[str]:
     return [
         *("taskset", "--cpu-list", str(LOAD_CORE), "wrk", "--threads", "1"),
         *("--connections", str(connections), "--duration", f"{max(1, round(seconds))}s", "--latency"),
         *("--timeout", "10s"),
         *("--script", str(LUA), server.url, "--", str(requests)),
+        *((str(connections), str(spread)) if spread else ()),
     ]
 
 
 def _own_loader(
-    server: Server, requests: Path, connections: int, seconds: float, rate: float | None
+    server: Server, requests: Path, connections: int, seconds: float, rate: float | None, spread: float
 ) -> list[str]:
     return [
         *("taskset", "--cpu-list", str(LOAD_CORE), sys.executable, "-m", "bench.loader"),
         *(str(server.port), str(requests), "--connections", str(connections), "--seconds", str(seconds)),
+        *("--spread", str(spread)),
         *(("--rate", str(rate)) if rate else ()),
     ]

@@ -27,7 +27,7 @@ FLOORS = {
 # Who may name what. keys fetches the portal's; main names httpx for the type of the transport that tests hand in.
 OWNERS = {
     "fastapi": "main serving *.routes health deps docs published.document",
-    "starlette": "main edge problems shortway serving mbiz.sandbox.*",
+    "starlette": "main edge deps problems shortway serving mbiz.sandbox.*",
     "httpx": "main keys mbiz.*",
     "jose": "auth",
     "limits": "shared",

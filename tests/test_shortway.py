@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+from app.budgets import Memory
 from app.mapping import routes as mapping
 from app.satker import routes as satker
 from app.shortway import ROUTES, ShortWay
@@ -94,7 +95,7 @@ async def test_both_ways_of_logging_in(service: Service, satkers: list[str]) -> 
     headers = {"Content-Type": "application/json"}
 
     async def say_all() -> list[Any]:
-        await service.context.throttle._storage.reset()
+        service.context.throttle._storage = Memory()
         answers = [
             await service.http.post(path, content=body, headers=headers)
             for path in paths

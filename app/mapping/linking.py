@@ -96,7 +96,7 @@ async def _link(
 def proof_of(
     context: Context, account: Account, email: str, via: Via, wanted: str | None, finishing: str | None = None
 ) -> Proof:
-    digests = {*context.digests.all_of(email), *context.digests.all_of(account.email)}
+    digests = {digest for each in {email, account.email} for digest in context.digests.all_of(each)}
     return Proof(account, via, frozenset(digests), wanted, finishing)
 
 

@@ -39,9 +39,13 @@ class Connection(asyncio.Protocol):
         return await self._answer
 
     @property
+    def open(self) -> bool:
+        return self._reusable and not self._transport.is_closing()
+
+    @property
     def usable(self) -> bool:
         """Open and silent. What arrives unasked, a farewell or an answer to nobody, may not be read from it yet."""
-        return self._reusable and not self._transport.is_closing() and not _readable(self._transport)
+        return self.open and not _readable(self._transport)
 
     def close(self) -> None:
         """At once, without TLS's farewell, which could be waited for."""

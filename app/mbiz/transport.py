@@ -95,7 +95,7 @@ class Connections(httpx.AsyncBaseTransport):
             raise httpx.ConnectError(str(error)) from None
 
     def _give_back(self, connection: Connection) -> None:
-        if self._closed or not connection.usable:
+        if self._closed or not connection.open:
             connection.close()
         else:
             self._idle.append((asyncio.get_running_loop().time(), connection))

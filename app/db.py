@@ -4,8 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import aiosqlite
@@ -20,6 +19,7 @@ from sqlalchemy.pool import QueuePool
 from app.aio import AsyncConnection, AsyncEngine, create_async_engine
 from app.direct import Direct, Tx
 from app.hosts import Hosts, address
+from app.waiting import Limit, OutOfTime, wait_until
 from app.wording import AnyRow
 
 __all__ = ["AnyRow", "Tx"]
@@ -36,9 +36,6 @@ RECYCLE_SECONDS = 1800  # a connection's age: behind a name there may be another
 LOCK_SECONDS = 5.0  # that a writer waits
 BUSY_MS = 100
 
-# What runs for a request waits no longer than this instant of time.monotonic(); the edge sets it.
-wait_until: ContextVar[float] = ContextVar("wait_until")
-
 # Selects whose rows' columns are reached by name, as those of AnyRow are.
 AnySelect = Select[*tuple[Any, ...]]
 
@@ -48,7 +45,7 @@ class DatabaseUnavailable(Exception):
 
 
 class DatabaseBusy(DatabaseUnavailable):
-    """Others kept writing to SQLite for as long as this could wait. It reads."""
+    """Others kept what this needs, a lock or all connections, for as long as it could wait."""
 
 
 class Conflict(Exception):
@@ -75,12 +72,14 @@ class Database:
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A transaction, committed at the end of the block. Raises Conflict, DatabaseUnavailable."""
         with translated():
-            if not self.is_sqlite:
-                async with self.engine.begin() as tx:
+            if self.is_sqlite:
+                async with self._turn(), self.engine.begin() as tx:
                     yield tx
                 return
-            async with self._turn(), self.engine.begin() as tx:
-                yield tx
+            with Limit() as limit:
+                async with self.engine.begin() as tx:
+                    yield tx
+                    limit.lift()  # a COMMIT that was cut may have happened: it is waited for
 
     @asynccontextmanager
     async def direct(self) -> AsyncIterator[Tx]:
@@ -89,8 +88,8 @@ class Database:
             async with self.begin() as tx:
                 yield tx
             return
-        with driver_translated():
-            async with Direct(self.engine) as direct:
+        with driver_translated(), Limit() as limit:
+            async with Direct(self.engine, limit) as direct:
                 yield direct
 
     @asynccontextmanager
@@ -108,7 +107,7 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reads that are each true by themselves. Raises DatabaseUnavailable."""
-        with translated():
+        with translated(), nullcontext() if self.is_sqlite else Limit():
             async with self._reads.connect() as connection:
                 yield connection
 
@@ -217,7 +216,9 @@ def translated() -> Iterator[None]:
         if getattr(error.orig, "sqlstate", None) == _NO_SUCH_TABLE:
             raise DatabaseUnavailable("without its tables") from error
         raise
-    except (DBAPIError, PoolTimeout, OSError) as error:
+    except (PoolTimeout, OutOfTime) as error:
+        raise DatabaseBusy from error
+    except (DBAPIError, OSError) as error:
         if isinstance(error, DBAPIError) and _is_busy(error):
             raise DatabaseBusy from error
         raise DatabaseUnavailable(type(error).__name__) from error

@@ -12,6 +12,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.base import Executable
 
 from app.aio import AsyncConnection, AsyncEngine
+from app.waiting import Limit
 from app.wording import AnyRow, Values, Write, together, word
 
 UNDO_SECONDS = 3.0  # for a ROLLBACK, which takes none: a server that has gone silent loses the connection
@@ -39,10 +40,14 @@ class Rows:
 
 
 class Direct:
-    """A transaction on PostgreSQL: committed at the end of the block, undone by whatever ends it before."""
+    """A transaction on PostgreSQL: committed at the end of the block, undone by whatever ends it before.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    `limit` may end anything but the COMMIT, whose outcome would not be known.
+    """
+
+    def __init__(self, engine: AsyncEngine, limit: Limit) -> None:
         self._engine = engine
+        self._limit = limit
         self.dialect = engine.dialect
 
     async def __aenter__(self) -> Self:
@@ -59,6 +64,7 @@ class Direct:
         if error is not None:
             await asyncio.shield(self._undo())  # also for a caller who was cancelled: the locks must go
             return
+        self._limit.lift()
         try:
             await self._driver.execute("COMMIT")
         except BaseException:

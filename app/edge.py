@@ -18,7 +18,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.address import Network, client_address
 from app.auth import Pejabat, TokenReader
 from app.budgets import CallBudget
-from app.db import wait_until
 from app.logs import Request, request_id
 from app.mbiz.wire import Spent
 from app.metrics import Metrics
@@ -35,6 +34,7 @@ from app.problems import (
     respond,
 )
 from app.tracing import Tracing
+from app.waiting import wait_until
 
 MAX_BODY = 16 * 1024
 WITH_BODY = ("POST", "PUT", "PATCH")  # what comes with other methods is not looked at

@@ -8,12 +8,14 @@ import asyncpg
 from sqlalchemy.pool import PoolProxiedConnection
 
 from app.db import RECYCLE_SECONDS, AnyRow, AnySelect, Database, DatabaseUnavailable, driver_translated
+from app.waiting import Limit, seconds_left
 from app.wording import Values, word
 
 MOST = 4  # connections of the pool that are held, of sixteen; who finds all of them in use waits
 # PostgreSQL would plan a list anew each time, which takes it four times as long as reading it, since it expects many
 # rows while it does not know the page's size. What is read here goes by the same indexes whatever the values.
 ONE_PLAN = "SET plan_cache_mode = force_generic_plan"
+LEAST_SECONDS = 0.2  # who could not write any more still reads what to answer
 MOST_SECONDS = 3.0  # for a statement of a millisecond: a server that has gone silent must not hold everybody
 
 
@@ -46,8 +48,15 @@ class Reader:
             async with self._database.reading() as db:
                 return (await db.execute(statement, values)).all()
         worded = word(self._database.engine.dialect, statement, tuple(values))
-        async with self._room:
+        if self._room.locked():
+            with driver_translated(), Limit(LEAST_SECONDS):
+                await self._room.acquire()
+        else:
+            await self._room.acquire()
+        try:
             rows = await self._fetch(worded.sql, worded.arguments(values))
+        finally:
+            self._room.release()
         return list(map(worded.row, rows)) if worded.row else []
 
     async def _fetch(self, sql: str, arguments: Sequence[object]) -> list[Sequence[Any]]:
@@ -79,7 +88,7 @@ class Reader:
         return None
 
     async def _connect(self) -> _Held:
-        with driver_translated():
+        with driver_translated(), Limit(LEAST_SECONDS):
             proxy = await self._database.engine.raw_connection()
         held = _Held(proxy, proxy.driver_connection, asyncio.get_running_loop().time() + RECYCLE_SECONDS)
         if self._database.prepares:
@@ -94,9 +103,11 @@ class Reader:
 
 
 async def _ask(held: _Held, sql: str, arguments: Sequence[object]) -> list[Sequence[Any]]:
+    left = seconds_left(LEAST_SECONDS)
+    most = MOST_SECONDS if left is None else min(MOST_SECONDS, left)
     try:
         with driver_translated():
-            rows: list[Sequence[Any]] = await held.driver.fetch(sql, *arguments, timeout=MOST_SECONDS)
+            rows: list[Sequence[Any]] = await held.driver.fetch(sql, *arguments, timeout=most)
     except asyncpg.DataError:
         raise
     except BaseException:  # cancelled, too: what it was asked may still be on its way

@@ -7,6 +7,7 @@ everything that was committed before it arrived.
 
 import asyncio
 from collections.abc import Iterable
+from contextvars import Context
 
 from sqlalchemy import ARRAY, Text, and_, any_, bindparam, select
 
@@ -79,7 +80,9 @@ class Lookup:
         self._under_way = bool(self._waiting)
         if self._waiting:
             batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            self._batch = asyncio.get_running_loop().create_task(self._read(batch))
+            # Not in the context of the request that happened to end now: these have deadlines of their own.
+            loop = asyncio.get_running_loop()
+            self._batch = loop.create_task(self._read(batch), context=Context())
 
     async def _read(self, batch: list[Waiting]) -> None:
         try:

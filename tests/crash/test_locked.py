@@ -1,4 +1,4 @@
-"""Another process writes to SQLite and does not end: every answer still comes in time, and nothing is lost.
+"""Another process writes to the database and does not end: every answer still comes in time, and nothing is lost.
 
 The bound is held by the world itself, on every answer of every test here (`World.ask`).
 """
@@ -10,9 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from app.models import PpSatker
+from sqlalchemy import Executable, select, text
 
 from tests.crash.processes import DEADLINE, LEASE, wait_until
-from tests.crash.world import Answer, Person, World, Worlds, catalog_id, repeat_until_linked
+from tests.crash.world import SYSTEMS, Answer, Person, World, Worlds, catalog_id, repeat_until_linked
 from tests.service import registration
 
 pytest_plugins = ["tests.crash.worlds"]
@@ -22,23 +24,42 @@ CHECKING = (202, "checking")
 STALLED = {(503, "mbiz_unavailable"), (504, "mbiz_timeout")}  # what a machine that stalls may cause
 
 
-@pytest.fixture(scope="module")
-def world(worlds: Worlds) -> World:
+@pytest.fixture(scope="module", params=SYSTEMS)
+def world(worlds: Worlds, request: pytest.FixtureRequest) -> World:
     """One whose breakers know nothing of other tests."""
-    world = worlds("sqlite")
+    world = worlds(request.param)
     world.restart()
     return world
 
 
 @contextmanager
 def locked(world: World) -> Iterator[None]:
-    """As somebody's forgotten `BEGIN IMMEDIATE` in a shell beside the service."""
+    """As somebody's forgotten transaction in a shell beside the service: nobody else changes a satker."""
+    if world.postgres:
+        with held_open(world, text("LOCK TABLE pp_satker IN EXCLUSIVE MODE")):
+            yield
+        return
     other = sqlite3.connect(world.folder / "satker.db", isolation_level=None, timeout=30)
     other.execute("BEGIN IMMEDIATE")
     try:
         yield
     finally:
         other.close()
+
+
+@contextmanager
+def held_open(world: World, statement: Executable) -> Iterator[None]:
+    """A transaction that has done this, and then nothing more."""
+    transaction = world._database.begin()
+
+    async def do() -> None:
+        await (await transaction.__aenter__()).execute(statement)
+
+    world._runner.run(do())
+    try:
+        yield
+    finally:
+        world._runner.run(transaction.__aexit__(None, None, None))
 
 
 def opened(world: World) -> Person:
@@ -155,4 +176,51 @@ def test_acting_while_another_process_writes_for_a_moment(world: World) -> None:
     assert {(204, ""), LOCKED} >= heard
     for person in people:
         repeat_until_linked(person.unlink)
+    assert [] == world.violations()
+
+
+def test_acting_on_a_row_that_another_transaction_holds(world: World) -> None:
+    """Its owner is refused in time; everybody else is served. All at once."""
+    if world.postgres is None:
+        pytest.skip("SQLite locks no row")
+    person, others = opened(world), [opened(world) for _ in range(3)]
+    company_id = str(person.mapping().body["company"]["company_id"])
+    patch = {"is_primary": True}
+    calls = [
+        person.log_in,
+        lambda: person.confirm(company_id),
+        person.unlink,
+        person.remove,
+        lambda: ask(person, "PATCH", f"/{person.satker}", patch),
+    ]
+    with (
+        held_open(world, select(PpSatker.id).where(PpSatker.id == person.satker).with_for_update()),
+        ThreadPoolExecutor(12) as threads,
+    ):
+        refused = [threads.submit(call) for call in calls]
+        served = [threads.submit(each.unlink) for each in others]
+        assert {LOCKED} | STALLED >= {answer.result().said for answer in refused}
+        assert LOCKED in {answer.result().said for answer in refused}
+        assert [204] * len(others) == [answer.result().status for answer in served]
+        assert "mapped" == person.mapping().word
+    assert 200 == ask(person, "PATCH", f"/{person.satker}", patch).status
+    assert 204 == person.unlink().status
+    repeat_until_linked(person.register)
+    assert [] == world.violations()
+
+
+def test_acting_while_every_connection_waits(world: World) -> None:
+    """With the pool used up, reads are answered in time as well; then all of it is there again."""
+    if world.postgres is None:
+        pytest.skip("SQLite needs no pool")
+    world.restart()  # so that no read holds a connection yet
+    people = [world.person() for _ in range(24)]
+    world.restart()
+    with locked(world), ThreadPoolExecutor(2 * len(people)) as threads:
+        written = [threads.submit(person.remove) for person in people]
+        time.sleep(DEADLINE / 4)
+        read = [threads.submit(person.mapping) for person in people]
+        assert {LOCKED} == {answer.result().said for answer in written}
+        assert {LOCKED, (200, "unmapped")} >= {answer.result().said for answer in read}
+    assert [204] * len(people) == [person.remove().status for person in people]
     assert [] == world.violations()

@@ -88,9 +88,10 @@ async def _close(
     # One that was left under way past its lease becomes uncertain first, in the table and in the history.
     await transitions.doubt(tx, standing, attempt_id=live.id, sends=live.sends, ask_at=None, actor="operator")
     if wanted.outcome == "mapped" and company:
-        return await transitions.finish(
+        made = await transitions.finish(
             tx, standing, attempt_id=live.id, company=company, account_id=wanted.account_id
         )
+        return made is not None
     if wanted.outcome == "orphan":
         return await _report_orphan(tx, standing, live, wanted.account_id, company)
     return await transitions.refuse(

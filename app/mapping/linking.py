@@ -14,6 +14,7 @@ from app.mapping import standing as standings
 from app.mapping.context import Context, problem_of
 from app.mapping.standing import Standing
 from app.mapping.states import Finish, Grant, Keep, Map, Proof, Via
+from app.mapping.transitions import Given
 from app.mbiz import errors as mbiz
 from app.mbiz.client import Call
 from app.mbiz.contract import Account
@@ -37,8 +38,8 @@ async def log_in(
     password: str,
     company_id: str | None,
     address: str,
-) -> bool:
-    """Links the satker to a company of the account with this e-mail and password. True if this call made the link."""
+) -> Given | None:
+    """Links the satker to a company of the account with this e-mail and password. None if it was linked so already."""
 
     async def prove() -> Account:
         async with context.throttle.failures(context.digests.in_any_case(email), pp.pp_id, address) as slot:
@@ -51,8 +52,10 @@ async def log_in(
     return await _link(context, pp, satker_id, call, "login", email, company_id, prove)
 
 
-async def confirm(context: Context, pp: Pejabat, satker_id: str, call: Call, *, company_id: str) -> bool:
-    """Links the satker to this company of the account with the token's verified e-mail. True if this call did."""
+async def confirm(
+    context: Context, pp: Pejabat, satker_id: str, call: Call, *, company_id: str
+) -> Given | None:
+    """Links the satker to this company of the account with the token's verified e-mail. None if it was already."""
     email = pp.verified_email
 
     async def prove() -> Account:
@@ -75,7 +78,7 @@ async def _link(
     email: str | None,
     wanted: str | None,
     prove: Callable[[], Awaitable[Account]],
-) -> bool:
+) -> Given | None:
     standing = await standings.read(context.reader, pp.pp_id, satker_id)
     try:
         if email is None:
@@ -100,8 +103,8 @@ def proof_of(
     return Proof(account, via, frozenset(digests), wanted, finishing)
 
 
-async def apply_proof(context: Context, before: Standing, call: Call, proof: Proof) -> bool:
-    """Judges the proof on what the database says now, and writes what follows. True if a link was made.
+async def apply_proof(context: Context, before: Standing, call: Call, proof: Proof) -> Given | None:
+    """Judges the proof on what the database says now, and writes what follows: a link, if there was none.
 
     Judged anew when a constraint or a compare-and-set says that something changed in between.
     """
@@ -109,11 +112,10 @@ async def apply_proof(context: Context, before: Standing, call: Call, proof: Pro
     for _ in range(3):
         try:
             async with context.database.direct() as tx:
-                made = await _judge_and_write(tx, before, proof, active)
+                given = await _judge_and_write(tx, before, proof, active)
                 context.crash("before_commit")
             context.crash("after_commit")
-            if made is not None:
-                return made
+            return given
         except states.CompanyUnknown as unknown:
             company = await context.mbiz.get_company(call, unknown.company_id)
             active[unknown.company_id] = company is not None and company.active
@@ -122,8 +124,8 @@ async def apply_proof(context: Context, before: Standing, call: Call, proof: Pro
     raise LinkInProgress(retry_after=standings.LINK_RETRY)
 
 
-async def _judge_and_write(tx: Tx, before: Standing, proof: Proof, active: dict[str, bool]) -> bool | None:
-    """None when the attempt changed between reading and writing it."""
+async def _judge_and_write(tx: Tx, before: Standing, proof: Proof, active: dict[str, bool]) -> Given | None:
+    """Raises Conflict, too, when the attempt changed between reading and writing it."""
     standing = await standings.lock(tx, before.pp_id, before.row.id)
     catalog_id = standing.row.catalog_id
     if catalog_id != before.row.catalog_id:
@@ -138,31 +140,32 @@ async def _judge_and_write(tx: Tx, before: Standing, proof: Proof, active: dict[
 
 async def _write(
     tx: Tx, standing: Standing, proof: Proof, judgement: Map | Finish | Grant | Keep
-) -> bool | None:
+) -> Given | None:
     account_id, company = proof.account.account_id, judgement.company
     match judgement:
         case Map(ends=old):
             if old and not await ending.end_mapping(tx, standing.pp_id, standing.row, old.id):
-                return None
-            await transitions.insert_mapped(
+                raise Conflict("changed meanwhile")
+            return await transitions.insert_mapped(
                 tx, standing, via=proof.via, company=company, account_id=account_id
             )
-            return True
         case Finish(live=live):
-            done = await transitions.finish(
+            given = await transitions.finish(
                 tx, standing, attempt_id=live.id, company=company, account_id=account_id
             )
-            return True if done else None
         case Grant(live=live):
-            done = await transitions.grant(
+            given = await transitions.grant(
                 tx, standing, attempt_id=live.id, company=company, via=proof.via, account_id=account_id
             )
-            return True if done else None
         case Keep(live=live):
-            done = await transitions.keep(
+            if not await transitions.keep(
                 tx, standing, attempt_id=live.id, company=company, account_id=account_id
-            )
-            return False if done else None
+            ):
+                raise Conflict("changed meanwhile")
+            return None
+    if given is None:
+        raise Conflict("changed meanwhile")
+    return given
 
 
 async def record_refusal(context: Context, standing: Standing, problem: Problem, via: Via) -> None:

@@ -20,6 +20,7 @@ from app.mapping.schemas import (
     RegisterIn,
 )
 from app.mapping.standing import LINK_RETRY
+from app.mapping.transitions import Given
 from app.mbiz.contract import NewRegistration
 from app.openapi import RETRY_AFTER, problems
 from app.problems import (
@@ -43,6 +44,7 @@ from app.problems import (
     TooManyAttempts,
 )
 from app.satker import store as satkers
+from app.satker.schemas import CompanyOut
 from app.satker.view import company
 
 router = v1_router("Mapping")
@@ -105,8 +107,8 @@ async def confirm_and_map(
     """For `confirm_account`: the person says which company is the satker's. No password is needed, since the portal
     vouches for the e-mail address in the token.
     """
-    made = await linking.confirm(context, pp, satker_id, call, company_id=body.company_id)
-    return await _answer(context, pp, satker_id, 201 if made else 200)
+    given = await linking.confirm(context, pp, satker_id, call, company_id=body.company_id)
+    return _linked(satker_id, given) if given else await _answer(context, pp, satker_id, 200)
 
 
 @router.post(
@@ -136,7 +138,7 @@ async def log_in_and_map(
     several the person chooses (409 `company_choice_required`, then again with `company_id`). On a satker that is
     `mapped_by_other`, an account of its company gives access.
     """
-    made = await linking.log_in(
+    given = await linking.log_in(
         context,
         pp,
         satker_id,
@@ -146,7 +148,7 @@ async def log_in_and_map(
         company_id=body.company_id,
         address=address,
     )
-    return await _answer(context, pp, satker_id, 201 if made else 200)
+    return _linked(satker_id, given) if given else await _answer(context, pp, satker_id, 200)
 
 
 @router.post(
@@ -237,6 +239,25 @@ def _mapping(row: AnyRow) -> MappingOut:
     )
 
 
+def _linked(satker_id: str, given: Given) -> Response:
+    """As it was committed: nothing is asked any more, whose failing could hide that it worked."""
+    mapping = MappingOut(
+        satker_id=satker_id,
+        status="mapped",
+        company=CompanyOut(company_id=given.company.company_id, name=given.company.name),
+        via=given.via,
+        mapped_at=given.at,
+        last_failure=None,
+    )
+    return _said(mapping, 201)
+
+
+def _said(mapping: MappingOut, status: int, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        mapping.model_dump_json(), status_code=status, media_type="application/json", headers=headers
+    )
+
+
 async def _answer(context: Linking, pp: Pp, satker_id: str, status: int) -> Response:
     mapping = _mapping(await context.lookup.get(pp.pp_id, satker_id))
     if mapping.status == "mapped" and status == 202:  # another request has finished it meanwhile
@@ -245,9 +266,7 @@ async def _answer(context: Linking, pp: Pp, satker_id: str, status: int) -> Resp
     if status == 202:
         wait = await _wait(context, pp, satker_id)
         headers = {"Location": f"/v1/satkers/{satker_id}/mapping", "Retry-After": str(wait)}
-    return Response(
-        mapping.model_dump_json(), status_code=status, media_type="application/json", headers=headers
-    )
+    return _said(mapping, status, headers)
 
 
 async def _wait(context: Linking, pp: Pp, satker_id: str) -> int:

@@ -114,7 +114,7 @@ async def conclude(
             tx, standing, attempt_id=opened.id, company=company, account_id=account_id, actor=actor
         )
         context.crash("before_commit")
-        return made
+        return made is not None
 
     async def conflicting(tx: AsyncConnection, standing: Standing) -> bool:
         return await transitions.conflict(

@@ -1,12 +1,12 @@
 """Every change of an attempt's state: compare-and-set, with its history row in the same transaction.
 
-`standing` is held by the transaction. A function that returns bool says whether this call made the change; a
-constraint may refuse instead (app.db.Conflict), and then nothing of the transaction happened.
+`standing` is held by the transaction. What a function returns says whether this call made the change; a constraint may
+refuse instead (app.db.Conflict), and then nothing of the transaction happened.
 """
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 from sqlalchemy import bindparam, insert, update
@@ -49,6 +49,14 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
+class Given(NamedTuple):
+    """A PP's access to a mapping as it was written: all that an answer tells of it."""
+
+    company: Named
+    via: Via
+    at: datetime
+
+
 async def insert_mapped(
     tx: Tx,
     standing: Standing,
@@ -57,10 +65,11 @@ async def insert_mapped(
     company: Named,
     account_id: str | None,
     actor: history.Actor = "pp",
-) -> None:
+) -> Given:
     """A new mapping: proven by log in or confirm, or imported."""
     now = datetime.now(UTC)
     attempt_id = uuid4().hex
+    given = Given(company, via, now)
     values = {
         "state": "mapped",
         "via": via,
@@ -72,9 +81,10 @@ async def insert_mapped(
     event: history.Event = "imported" if via == "legacy" else "mapped"
     await tx.write(
         (_NEW_ATTEMPT, _fresh(standing, attempt_id, now) | values),
-        *_access(standing, attempt_id, via, account_id),
+        *_access(standing, attempt_id, given, account_id),
         _entry(standing, event, attempt_id, company=company, via=via, actor=actor),
     )
+    return given
 
 
 async def insert_calling(tx: Tx, standing: Standing, *, digest: str, lease_seconds: float) -> str:
@@ -186,24 +196,25 @@ async def finish(
     company: Named,
     account_id: str | None,
     actor: history.Actor = "pp",
-) -> bool:
+) -> Given | None:
     """calling or uncertain → mapped, on the evidence of the reference or of a proof as the registration's e-mail."""
+    given = Given(company, "register", datetime.now(UTC))
     values = {
         "state": "mapped",
         "company_id": company.company_id,
         "company_name": company.name,
         "account_id": account_id,
-        "mapped_at": datetime.now(UTC),
+        "mapped_at": given.at,
         "lease_until": None,
         "ask_at": None,
     }
     if not await _leave(tx, attempt_id, OPEN, None, values):
-        return False
+        return None
     await tx.write(
-        *_access(standing, attempt_id, "register", account_id),
+        *_access(standing, attempt_id, given, account_id),
         _entry(standing, "mapped", attempt_id, company=company, via="register", actor=actor),
     )
-    return True
+    return given
 
 
 async def orphan(tx: Tx, attempt: AnyRow, company: Named, account_id: str) -> None:
@@ -242,16 +253,17 @@ async def grant(
     via: Via,
     account_id: str | None,
     actor: history.Actor = "pp",
-) -> bool:
+) -> Given | None:
     """Access for one more PP, as long as the mapping lives."""
     if not await _rename(tx, standing, attempt_id, company):
-        return False
+        return None
+    given = Given(company, via, datetime.now(UTC))
     event: history.Event = "imported" if via == "legacy" else "access_gained"
     await tx.write(
-        *_access(standing, attempt_id, via, account_id),
+        *_access(standing, attempt_id, given, account_id),
         _entry(standing, event, attempt_id, company=company, via=via, actor=actor),
     )
-    return True
+    return given
 
 
 async def keep(tx: Tx, standing: Standing, *, attempt_id: str, company: Named, account_id: str) -> bool:
@@ -302,15 +314,15 @@ async def _rename(tx: Tx, standing: Standing, attempt_id: str, company: Named) -
     return bool((await tx.execute(_RENAME, values)).rowcount)
 
 
-def _access(standing: Standing, attempt_id: str, via: Via, account_id: str | None) -> list[Write]:
-    """Given; what failed before is forgotten."""
+def _access(standing: Standing, attempt_id: str, given: Given, account_id: str | None) -> list[Write]:
+    """With it, what failed before is forgotten."""
     values = {
         "satker_id": standing.row.id,
         "attempt_id": attempt_id,
         "pp_id": standing.pp_id,
         "account_id": account_id,
-        "via": via,
-        "granted_at": datetime.now(UTC),
+        "via": given.via,
+        "granted_at": given.at,
     }
     return [(_NEW_ACCESS, values), *_no_failure(standing)]
 

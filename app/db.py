@@ -36,6 +36,10 @@ RECYCLE_SECONDS = 1800  # a connection's age: behind a name there may be another
 LOCK_SECONDS = 5.0  # that a writer waits
 BUSY_MS = 100
 
+POOL_SIZE = 16
+HELD = 4  # of them are app/held.py's, which keeps them
+POOL_SECONDS = 5.0  # that anybody waits for a connection
+
 # Selects whose rows' columns are reached by name, as those of AnyRow are.
 AnySelect = Select[*tuple[Any, ...]]
 
@@ -56,13 +60,29 @@ class Conflict(Exception):
         self.name = name
 
 
+class _Room(asyncio.Semaphore):
+    """Whoever may have a connection, in the order in which they come.
+
+    In the pool's own queue one who has just come takes what another was woken for, who goes to its end: under load
+    the slowest of a hundred took thrice as long.
+    """
+
+    async def __aenter__(self) -> None:
+        try:
+            async with asyncio.timeout(POOL_SECONDS) if self.locked() else nullcontext():
+                await self.acquire()
+        except TimeoutError:
+            raise DatabaseBusy from None
+
+
 class Database:
     """An engine with the two ways in: `begin` to change (a transaction), `reading` to look (none)."""
 
-    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+    def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url, pool_size)
         self.prepares = not self.is_sqlite and not _by_transaction(address(url))
+        self._room = _Room(pool_size - HELD if pool_size > HELD else pool_size)
         self._writer = asyncio.Lock()
         # Single statements need no transaction: on PostgreSQL that saves two round trips, on SQLite the lock.
         reads = {"reads_only": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
@@ -77,7 +97,7 @@ class Database:
                     yield tx
                 return
             with Limit() as limit:
-                async with self.engine.begin() as tx:
+                async with self._room, self.engine.begin() as tx:
                     yield tx
                     limit.lift()  # a COMMIT that was cut may have happened: it is waited for
 
@@ -89,7 +109,7 @@ class Database:
                 yield tx
             return
         with driver_translated(), Limit() as limit:
-            async with Direct(self.engine, limit) as direct:
+            async with self._room, Direct(self.engine, limit) as direct:
                 yield direct
 
     @asynccontextmanager
@@ -107,9 +127,14 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reads that are each true by themselves. Raises DatabaseUnavailable."""
-        with translated(), nullcontext() if self.is_sqlite else Limit():
-            async with self._reads.connect() as connection:
-                yield connection
+        with translated():
+            if self.is_sqlite:
+                async with self._reads.connect() as connection:
+                    yield connection
+                return
+            with Limit():
+                async with self._room, self._reads.connect() as connection:
+                    yield connection
 
     def connections(self) -> dict[str, int]:
         """How many are in use and idle now, and how many there may be."""
@@ -146,7 +171,7 @@ def _postgresql(url: str, pool_size: int) -> AsyncEngine:
         connect_args=how,
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=5,
+        pool_timeout=POOL_SECONDS,
         pool_recycle=RECYCLE_SECONDS,
     )
 

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 import asyncpg
 from sqlalchemy.pool import PoolProxiedConnection
 
-from app.db import RECYCLE_SECONDS, AnyRow, AnySelect, Database, DatabaseUnavailable, driver_translated
+from app.db import HELD, RECYCLE_SECONDS, AnyRow, AnySelect, Database, DatabaseUnavailable, driver_translated
 from app.waiting import Limit, seconds_left
 from app.wording import Values, word
 
-MOST = 4  # connections of the pool that are held, of sixteen; who finds all of them in use waits
 # PostgreSQL would plan a list anew each time, which takes it four times as long as reading it, since it expects many
 # rows while it does not know the page's size. What is read here goes by the same indexes whatever the values.
 ONE_PLAN = "SET plan_cache_mode = force_generic_plan"
@@ -37,7 +36,7 @@ class Reader:
         self._database = database
         self.takes_arrays = not database.is_sqlite
         self._free: list[_Held] = []  # the last one used is the next one
-        self._room = asyncio.Semaphore(MOST)
+        self._room = asyncio.Semaphore(HELD)
 
     async def fetch(self, statement: AnySelect, values: Values) -> Sequence[AnyRow]:
         """The rows, whose columns are reached by name.

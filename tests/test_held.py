@@ -5,8 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from app.db import AnySelect, Database, DatabaseUnavailable
-from app.held import MOST, Reader
+from app.db import HELD, AnySelect, Database, DatabaseUnavailable
+from app.held import Reader
 from app.models import PpSatker
 from app.satker import store
 from sqlalchemy import Integer, bindparam, column, func, select, text
@@ -41,9 +41,9 @@ async def test_the_rows_are_sqlalchemys(service: Service) -> None:
 async def test_more_at_once_than_connections(service: Service) -> None:
     """They wait for one another, each gets its own row, and the pool keeps the rest for changes."""
     reader = on_postgresql(service)
-    reads = (reader.fetch(SLEEP, {"seconds": 0.01, "n": n}) for n in range(5 * MOST))
-    assert [n + 1 for n in range(5 * MOST)] == [rows[0].next for rows in await asyncio.gather(*reads)]
-    assert MOST >= service.database.connections()["in_use"]
+    reads = (reader.fetch(SLEEP, {"seconds": 0.01, "n": n}) for n in range(5 * HELD))
+    assert [n + 1 for n in range(5 * HELD)] == [rows[0].next for rows in await asyncio.gather(*reads)]
+    assert HELD >= service.database.connections()["in_use"]
 
 
 async def test_a_list_is_planned_once(service: Service) -> None:
@@ -59,7 +59,7 @@ async def test_a_list_is_planned_once(service: Service) -> None:
 async def test_leaving_while_it_reads(service: Service) -> None:
     """What was asked may still be on its way, so that connection is gone, and its place is free at once."""
     reader = on_postgresql(service)
-    for _ in range(3 * MOST):
+    for _ in range(3 * HELD):
         read = asyncio.create_task(reader.fetch(SLEEP, {"seconds": 10, "n": 1}))
         await asyncio.sleep(0.02)
         read.cancel()
@@ -71,13 +71,13 @@ async def test_leaving_while_it_reads(service: Service) -> None:
 async def test_all_connections_are_lost(service: Service) -> None:
     """The server ends every one of them: the next read of each is done again, and nobody hears of it."""
     reader = on_postgresql(service)
-    await asyncio.gather(*(reader.fetch(SLEEP, {"seconds": 0.05, "n": 1}) for _ in range(MOST)))
-    assert MOST == service.database.connections()["in_use"]
+    await asyncio.gather(*(reader.fetch(SLEEP, {"seconds": 0.05, "n": 1}) for _ in range(HELD)))
+    assert HELD == service.database.connections()["in_use"]
     async with service.database.begin() as tx:
         ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
         await tx.execute(text(ended + "AND pid <> pg_backend_pid()"))
-    answers = await asyncio.gather(*(reader.fetch(SLEEP, {"seconds": 0, "n": n}) for n in range(3 * MOST)))
-    assert [n + 1 for n in range(3 * MOST)] == [rows[0].next for rows in answers]
+    answers = await asyncio.gather(*(reader.fetch(SLEEP, {"seconds": 0, "n": n}) for n in range(3 * HELD)))
+    assert [n + 1 for n in range(3 * HELD)] == [rows[0].next for rows in answers]
 
 
 async def test_a_table_that_is_away(service: Service) -> None:
@@ -98,7 +98,7 @@ async def test_no_server_at_all(tmp_path: Path) -> None:
     """DatabaseUnavailable, at once and again."""
     database = Database(f"postgresql+asyncpg://nobody@/none?host={tmp_path}")
     reader = Reader(database)
-    for _ in range(2 * MOST):
+    for _ in range(2 * HELD):
         with pytest.raises(DatabaseUnavailable):
             await reader.fetch(select(PpSatker.id), {})
     await database.dispose()

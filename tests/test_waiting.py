@@ -117,6 +117,24 @@ async def test_all_connections_are_in_use(database_url: str, way: Way) -> None:
 
 
 @looking
+async def test_in_the_order_in_which_they_come(database_url: str, way: Way) -> None:
+    """Who gives a connection back and wants one again comes after those who wait."""
+    database = Database(database_url, pool_size=1)
+    came: list[int] = []
+
+    async def come(n: int, times: int) -> None:
+        for _ in range(times):
+            async with way(database) as db:
+                came.append(n)
+                await db.execute(select(literal(n)))
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(come(n, 10) for n in range(4)))
+    assert [0, 1, 2, 3] * 10 == came
+    await database.dispose()
+
+
+@looking
 async def test_a_server_that_goes_silent(database_url: str, way: Way) -> None:
     """Its word on the cancellation is not waited for, and another connection takes the place of that one."""
     database = Database(database_url, pool_size=1)

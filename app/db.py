@@ -81,7 +81,6 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url, pool_size)
-        self.prepares = not self.is_sqlite and not _by_transaction(address(url))
         self._room = _Room(pool_size - HELD if pool_size > HELD else pool_size)
         self._writer = asyncio.Lock()
         # Single statements need no transaction: on PostgreSQL that saves two round trips, on SQLite the lock.
@@ -159,7 +158,7 @@ def _by_transaction(place: URL) -> bool:
 
 def _postgresql(url: str, pool_size: int) -> AsyncEngine:
     place = address(url)
-    how: dict[str, Any] = {"async_creator_fn": Hosts().connect}
+    how: dict[str, Any] = {"async_creator_fn": Hosts(one_plan=not _by_transaction(place)).connect}
     if "target_session_attrs" not in place.query:
         # One that only reads would answer every change with an error for as long as its connections live.
         how["target_session_attrs"] = "read-write"

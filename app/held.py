@@ -11,11 +11,8 @@ from app.db import HELD, RECYCLE_SECONDS, AnyRow, AnySelect, Database, DatabaseU
 from app.waiting import Limit, seconds_left
 from app.wording import Values, word
 
-# PostgreSQL would plan a list anew each time, which takes it four times as long as reading it, since it expects many
-# rows while it does not know the page's size. What is read here goes by the same indexes whatever the values.
-ONE_PLAN = "SET plan_cache_mode = force_generic_plan"
-LEAST_SECONDS = 0.2  # who could not write any more still reads what to answer
 MOST_SECONDS = 3.0  # for a statement of a millisecond: a server that has gone silent must not hold everybody
+LEAST_SECONDS = 0.2  # who could not write any more still reads what to answer
 
 
 class _Held(NamedTuple):
@@ -89,10 +86,7 @@ class Reader:
     async def _connect(self) -> _Held:
         with driver_translated(), Limit(LEAST_SECONDS):
             proxy = await self._database.engine.raw_connection()
-        held = _Held(proxy, proxy.driver_connection, asyncio.get_running_loop().time() + RECYCLE_SECONDS)
-        if self._database.prepares:
-            await _ask(held, ONE_PLAN, ())
-        return held
+        return _Held(proxy, proxy.driver_connection, asyncio.get_running_loop().time() + RECYCLE_SECONDS)
 
     async def aclose(self) -> None:
         """Lets go of the connections that are not in use. Who reads afterwards gets a new one."""

@@ -11,6 +11,11 @@ from sqlalchemy.engine import URL, make_url
 CONNECT_SECONDS = 3.0  # a host that has not let us in by then is passed over
 SILENT_SECONDS = 5  # a machine that has not acknowledged what it was sent by then is dead
 
+# PostgreSQL would plan some statements anew each time, which takes it longer than running them: it expects many rows
+# while it does not know a page's size, or how many ids there are. Nearly all of ours go by the same indexes whatever
+# the values; one that does not says so for itself.
+ONE_PLAN = "SET plan_cache_mode = force_generic_plan"
+
 _PASSED_OVER = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
 
 
@@ -36,7 +41,8 @@ class Hosts:
     The driver, given them all, would let one that says nothing use up the time of the others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, one_plan: bool) -> None:
+        self._one_plan = one_plan
         self._right = 0
 
     async def connect(self, *, host: Any = None, port: Any = None, **how: Any) -> "asyncpg.Connection[Any]":
@@ -48,9 +54,7 @@ class Hosts:
         for turn in range(len(places)):
             place = (self._right + turn) % len(places)
             try:
-                connection: asyncpg.Connection[Any] = await asyncpg.connect(
-                    host=places[place][0], port=places[place][1], timeout=CONNECT_SECONDS, **how
-                )
+                connection = await self._connect(host=places[place][0], port=places[place][1], **how)
             except _PASSED_OVER as error:
                 failure = error
             else:
@@ -58,6 +62,16 @@ class Hosts:
                 _notice_silence(connection)
                 return connection
         raise failure or OSError("no host")
+
+    async def _connect(self, **how: Any) -> "asyncpg.Connection[Any]":
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(timeout=CONNECT_SECONDS, **how)
+        if self._one_plan:  # as a parameter of connecting PgBouncer would refuse it
+            try:
+                await connection.execute(ONE_PLAN, timeout=CONNECT_SECONDS)
+            except BaseException:
+                connection.terminate()
+                raise
+        return connection
 
 
 def _notice_silence(connection: "asyncpg.Connection[Any]") -> None:

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import httpx
 from app.db import Database
-from app.held import ONE_PLAN
 from app.main import create_app
 from app.mapping.context import Context
 from app.mbiz.sandbox import create_sandbox
@@ -142,8 +141,7 @@ def statements_of(service: Service) -> list[str]:
     else:
 
         def note(logged: Any) -> None:
-            if logged.query != ONE_PLAN:  # of a connection, not of what is asked
-                seen.append(logged.query)
+            seen.append(logged.query)
 
         def overhear(connection: Any, *_rest: object) -> None:
             connection.driver_connection.add_query_logger(note)  # however often, it is told once

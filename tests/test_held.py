@@ -46,14 +46,26 @@ async def test_more_at_once_than_connections(service: Service) -> None:
     assert HELD >= service.database.connections()["in_use"]
 
 
-async def test_a_list_is_planned_once(service: Service) -> None:
-    """On these connections alone: a search by parts of a name needs a plan for its own words."""
+async def test_statements_are_planned_once(service: Service) -> None:
+    """On every connection, whatever it is used for."""
     reader = on_postgresql(service)
     mode = select(func.current_setting("plan_cache_mode"))
-    assert ["force_generic_plan"] == [row[0] for row in await reader.fetch(mode, {})]
-    await reader.aclose()
-    async with service.database.reading() as db:
-        assert "auto" == await db.scalar(mode)
+    database = service.database
+    modes = [row[0] for row in await reader.fetch(mode, {})]
+    for way in (database.reading, database.begin, database.direct):
+        async with way() as db:
+            modes.append(await db.scalar(mode))
+    assert ["force_generic_plan"] * 4 == modes
+
+
+async def test_nothing_is_set_behind_pgbouncer(service: Service) -> None:
+    """It would outlive the transaction, on a server's connection that is everybody's."""
+    on_postgresql(service)
+    url = service.database.engine.sync_engine.url.update_query_dict({"prepared_statement_cache_size": "0"})
+    database = Database(url.render_as_string(hide_password=False))
+    async with database.reading() as db:
+        assert "auto" == await db.scalar(select(func.current_setting("plan_cache_mode")))
+    await database.dispose()
 
 
 async def test_leaving_while_it_reads(service: Service) -> None:

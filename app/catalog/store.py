@@ -99,8 +99,7 @@ async def find_satkers(
 async def _planned_anew(database: Database) -> AsyncIterator[AsyncConnection]:
     """A connection on which PostgreSQL plans every statement for its own values.
 
-    It would soon settle for one plan for all patterns, and read the whole K/L/P/D for each: 8 ms instead of 0.4. Set
-    for these statements alone: planning others again and again would cost more than it gains.
+    One plan for all patterns, as other statements have it, would read the whole K/L/P/D for each: 8 ms instead of 0.4.
     """
     if database.is_sqlite:
         async with database.reading() as connection:

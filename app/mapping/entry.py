@@ -75,8 +75,8 @@ async def _free_companies(context: Context, standing: Standing, account: Account
     active = [company for company in account.companies if company.active and account.email_verified]
     async with context.database.reading() as db:
         ids = [company.company_id for company in active]
-        taken, _ = await standings.elsewhere(db, standing.row.catalog_id, companies=ids)
-    return [company for company in active if company.company_id not in taken]
+        elsewhere = await standings.elsewhere(db, standing.row.catalog_id, companies=ids)
+    return [company for company in active if company.company_id not in elsewhere.taken]
 
 
 async def _mapped_by_other(context: Context, pp: Pejabat, live: Live, call: Call) -> Step:

@@ -126,15 +126,11 @@ async def apply_proof(context: Context, before: Standing, call: Call, proof: Pro
 
 async def _judge_and_write(tx: Tx, before: Standing, proof: Proof, active: dict[str, bool]) -> Given | None:
     """Raises Conflict, too, when the attempt changed between reading and writing it."""
-    standing = await standings.lock(tx, before.pp_id, before.row.id)
-    catalog_id = standing.row.catalog_id
-    if catalog_id != before.row.catalog_id:
-        raise SatkerNotFound
     ids = [company.company_id for company in proof.account.companies]
-    taken, registering = await standings.elsewhere(tx, catalog_id, companies=ids, digests=proof.digests)
-    if registering:
+    standing, elsewhere = await standings.lock_amid(tx, before, companies=ids, digests=proof.digests)
+    if elsewhere.registering:
         raise LinkInProgress(retry_after=standings.LINK_RETRY)
-    judgement = states.judge_proof(standing, proof, taken, active)
+    judgement = states.judge_proof(standing, proof, elsewhere.taken, active)
     return await _write(tx, standing, proof, judgement)
 
 

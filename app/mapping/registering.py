@@ -85,8 +85,10 @@ class Registering:
 
     async def _judge(self, db: AsyncConnection, standing: Standing) -> Send | Resume | Wait | Done:
         digests = self.context.digests.all_of(self.form.email)
-        _, elsewhere = await standings.elsewhere(db, standing.row.catalog_id, digests=digests)
-        return states.judge_registration(standing, digests, open_elsewhere=elsewhere, active=self.active)
+        elsewhere = await standings.elsewhere(db, standing.row.catalog_id, digests=digests)
+        return states.judge_registration(
+            standing, digests, open_elsewhere=elsewhere.registering, active=self.active
+        )
 
     async def _ask_company(self, company_id: str) -> None:
         try:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
@@ -12,12 +13,14 @@ from sqlalchemy import (
     Text,
     any_,
     bindparam,
+    false,
     null,
     select,
+    true,
     union_all,
 )
 
-from app.db import AnyRow, Tx
+from app.db import AnyRow, AnySelect, Tx
 from app.held import Reader
 from app.models import Access, Attempt, PpSatker
 from app.problems import SatkerNotFound
@@ -39,7 +42,7 @@ _STANDING = VIEW.add_columns(
 ).where(PpSatker.id == bindparam("id"), PpSatker.pp_id == bindparam("pp_id"))
 
 
-def _elsewhere(array: bool) -> CompoundSelect[str]:
+def _elsewhere(array: bool) -> CompoundSelect[str | None, bool]:
     """PostgreSQL takes an array as one parameter; with a list it is another statement for each length."""
 
     def among(column: ColumnElement[str | None], name: str) -> ColumnElement[bool]:
@@ -48,15 +51,22 @@ def _elsewhere(array: bool) -> CompoundSelect[str]:
         return column.in_(bindparam(name, expanding=True))
 
     other = Attempt.catalog_id != bindparam("catalog_id")
-    mapped = select(Attempt.company_id).where(
+    taken = select(Attempt.company_id.label("taken"), false().label("registering")).where(
         other, Attempt.state == word("mapped"), among(Attempt.company_id, "company_ids")
     )
     is_open = Attempt.state.in_([word("calling"), word("uncertain")])
-    registering = select(null()).where(other, is_open, among(Attempt.email_digest, "digests"))
-    return union_all(mapped, registering)
+    registering = select(null(), true()).where(other, is_open, among(Attempt.email_digest, "digests"))
+    return union_all(taken, registering)
+
+
+def _amid(array: bool) -> AnySelect:
+    """A standing, once for each thing that is elsewhere, and at least once."""
+    elsewhere = _elsewhere(array).subquery("elsewhere")
+    return _STANDING.outerjoin(elsewhere, true()).add_columns(elsewhere.c.taken, elsewhere.c.registering)
 
 
 _BY_ARRAY, _BY_LIST = _elsewhere(True), _elsewhere(False)
+_AMID_BY_ARRAY, _AMID_BY_LIST = _amid(True), _amid(False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,13 @@ class Standing:
         return self.live if own else None
 
 
+class Elsewhere(NamedTuple):
+    """Of the companies and addresses that were asked about, what belongs to other satkers."""
+
+    taken: set[str]  # companies that are mapped
+    registering: bool  # whether a registration of such an address is open
+
+
 async def read(reader: Reader, pp_id: str, satker_id: str) -> Standing:
     """Raises SatkerNotFound."""
     return _standing(pp_id, await reader.fetch(_STANDING, _of(pp_id, satker_id)))
@@ -119,12 +136,33 @@ def _standing(pp_id: str, rows: Sequence[AnyRow]) -> Standing:
 
 async def elsewhere(
     db: Tx, catalog_id: str, *, companies: Iterable[str] = (), digests: Iterable[str] = ()
-) -> tuple[set[str], bool]:
-    """Which of these companies serve another satker; whether a registration of this e-mail is open for another one."""
-    values = {"catalog_id": catalog_id, "company_ids": [*companies], "digests": [*digests]}
+) -> Elsewhere:
     statement = _BY_ARRAY if db.dialect.name == "postgresql" else _BY_LIST
-    found = {company_id for (company_id,) in await db.execute(statement, values)}
-    return {company_id for company_id in found if company_id is not None}, None in found
+    return _found((await db.execute(statement, _asked(catalog_id, companies, digests))).all())
+
+
+async def lock_amid(
+    tx: Tx, before: Standing, *, companies: Iterable[str], digests: Iterable[str]
+) -> tuple[Standing, Elsewhere]:
+    """`lock` and `elsewhere` by one statement. Raises SatkerNotFound, too, if the PP's satker is another one now."""
+    catalog_id = before.row.catalog_id
+    await satkers.hold(tx, before.pp_id, before.row.id)
+    statement = _AMID_BY_ARRAY if tx.dialect.name == "postgresql" else _AMID_BY_LIST
+    values = _of(before.pp_id, before.row.id) | _asked(catalog_id, companies, digests)
+    rows = (await tx.execute(statement, values)).all()
+    standing = _standing(before.pp_id, rows)
+    if standing.row.catalog_id != catalog_id:
+        raise SatkerNotFound
+    return standing, _found(rows)
+
+
+def _asked(catalog_id: str, companies: Iterable[str], digests: Iterable[str]) -> dict[str, Any]:
+    return {"catalog_id": catalog_id, "company_ids": [*companies], "digests": [*digests]}
+
+
+def _found(rows: Sequence[AnyRow]) -> Elsewhere:
+    taken = {row.taken for row in rows if row.taken is not None}
+    return Elsewhere(taken, any(row.registering for row in rows))
 
 
 def _live(row: AnyRow) -> Live | None:

@@ -9,10 +9,10 @@ from app.db import Conflict, Database, DatabaseUnavailable
 from app.held import Reader
 from app.mapping import standing as standings
 from app.models import CatalogSatker, ImportedLine, Klpd
-from sqlalchemy import event, insert, literal, select, text, update
+from sqlalchemy import bindparam, event, insert, literal, select, text, update
 
 from tests.conftest import fill_catalog
-from tests.service import Service
+from tests.service import Service, statements_of
 
 pytestmark = pytest.mark.anyio
 
@@ -68,6 +68,31 @@ async def test_a_constraint_says_no(database: Database) -> None:
         await _write(database, take.values(kd_satker=codes.scalar_subquery()))
     assert "uq_catalog_satker_kd_satker" == refused.value.name
     assert 0 == await _lines(database)
+
+
+async def test_writing_several_at_once(service: Service) -> None:
+    """In one round trip on PostgreSQL, each with its own values of two that clash neither is done."""
+    database, seen = service.database, statements_of(service)
+    line = insert(ImportedLine)
+    many = [(line, {"digest": f"d{n}", "outcome": f"o{n}", "at": LINE["at"]}) for n in range(12)]
+    rename = update(Klpd).where(Klpd.code == bindparam("which")).values(kind=bindparam("what"))
+    async with database.direct() as tx:
+        seen.clear()
+        await tx.write()
+        await tx.write(many[0])
+        await tx.write((rename, {"what": "kementerian", "which": "K1"}), *many[1:])
+        assert (13 if database.is_sqlite else 2) == len(seen)
+        assert [(f"d{n}", f"o{n}") for n in sorted(range(12), key=str)] == [
+            tuple(row)
+            for row in await tx.execute(
+                select(ImportedLine.digest, ImportedLine.outcome).order_by(ImportedLine.digest)
+            )
+        ]
+        assert "kementerian" == await tx.scalar(select(Klpd.kind).where(Klpd.code == "K1"))
+    with pytest.raises(Conflict):
+        async with database.direct() as tx:
+            await tx.write((line, LINE), (rename, {"what": "x", "which": "K1"}), many[3])
+    assert 12 == await _lines(database)
 
 
 async def test_an_error_within_undoes_all(database: Database) -> None:

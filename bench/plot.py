@@ -1,6 +1,6 @@
 """Pictures of what open_loop.py and profiles.py found; run by the bench's own environment, which has matplotlib.
 
-plot.py latency JSON PNG · plot.py profile RAW… PNG
+plot.py latency JSON PNG · plot.py profile RAW:MICROSECONDS… PNG
 """
 
 import json
@@ -68,19 +68,21 @@ def shares(raw: Path) -> Counter[str]:
     return counts
 
 
-def profile(sources: list[Path], target: Path) -> None:
-    figure, panels = plt.subplots(1, len(sources), figsize=(13, 3.6))
+def profile(sources: list[str], target: Path) -> None:
+    """A panel a kind of call, whose bars add up to what a request of it takes."""
+    figure, panels = plt.subplots(1, len(sources), figsize=(15, 3.8))
     for panel, source in zip(panels, sources, strict=True):
-        found = shares(source)
-        whole = sum(found.values())
+        path, microseconds = source.rsplit(":", 1)
+        found = shares(Path(path))
+        part = float(microseconds) / sum(found.values())
         names, counts = zip(*reversed(found.most_common()), strict=True)
-        panel.barh(names, [100 * count / whole for count in counts], color=COLOURS[0])
-        panel.set(title=source.stem.removeprefix("bench-profile-").replace("-", " "), xlabel="% of samples")
+        panel.barh(names, [count * part for count in counts], color=COLOURS[0])
+        name = Path(path).stem.removeprefix("bench-profile-").replace("-", " ")
+        panel.set(title=f"{name}: {microseconds} µs", xlabel="µs of CPU a request")
     figure.tight_layout()
     figure.savefig(target, dpi=110)
 
 
 if __name__ == "__main__":
-    kind, *paths = sys.argv[1:]
-    *sources, target = map(Path, paths)
-    latency(sources[0], target) if kind == "latency" else profile(sources, target)
+    kind, *sources, target = sys.argv[1:]
+    latency(Path(sources[0]), Path(target)) if kind == "latency" else profile(sources, Path(target))

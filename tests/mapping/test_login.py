@@ -16,7 +16,7 @@ from tests.mapping.people import (
     told,
 )
 from tests.mapping.wires import Held, held, serving
-from tests.service import Service
+from tests.service import Service, statements_of
 
 pytestmark = pytest.mark.anyio
 
@@ -38,6 +38,26 @@ async def test_logging_in(service: Service) -> None:
     assert await who.mapping() == answer.json()
     assert [account["account_id"]] == [row.account_id for row in await accesses(service.database)]
     assert [("mapped", "ok")] == await told(service.database)
+
+
+async def test_nothing_is_read_after_it_was_written(service: Service) -> None:
+    """A database that is gone right after the commit hides from nobody that it worked; what is told is there."""
+    await service.make_account("budi@lain.example", "PT Budi")
+    account = await service.make_account("pp2@satker.example", "PT Dua")
+    first, second = await person(service, 1), await person(service, 2, place=1)
+    colleague = await person(service, 3)  # at the first one's satker
+    seen = statements_of(service)
+    confirmed = account["companies"][0]["company_id"]
+    for who, ask in (
+        (first, lambda: first.log_in("budi@lain.example")),
+        (second, lambda: second.confirm(confirmed)),
+        (colleague, lambda: colleague.log_in("budi@lain.example")),
+    ):
+        answer = await ask()
+        assert MAPPED == said(answer)
+        last = [statement for statement in seen if "COMMIT" not in statement][-1]
+        assert "INSERT INTO history" in last
+        assert await who.mapping() == answer.json()
 
 
 async def test_logging_in_again(service: Service) -> None:

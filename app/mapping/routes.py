@@ -108,7 +108,7 @@ async def confirm_and_map(
     vouches for the e-mail address in the token.
     """
     given = await linking.confirm(context, pp, satker_id, call, company_id=body.company_id)
-    return _linked(satker_id, given) if given else await _answer(context, pp, satker_id, 200)
+    return await _linked(context, pp, satker_id, given)
 
 
 @router.post(
@@ -148,7 +148,7 @@ async def log_in_and_map(
         company_id=body.company_id,
         address=address,
     )
-    return _linked(satker_id, given) if given else await _answer(context, pp, satker_id, 200)
+    return await _linked(context, pp, satker_id, given)
 
 
 @router.post(
@@ -239,8 +239,10 @@ def _mapping(row: AnyRow) -> MappingOut:
     )
 
 
-def _linked(satker_id: str, given: Given) -> Response:
-    """As it was committed: nothing is asked any more, whose failing could hide that it worked."""
+async def _linked(context: Linking, pp: Pp, satker_id: str, given: Given | None) -> Response:
+    """What was made, as it was committed: nothing is asked any more, whose failing could hide that it worked."""
+    if given is None:
+        return await _answer(context, pp, satker_id, 200)
     mapping = MappingOut(
         satker_id=satker_id,
         status="mapped",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from playwright.sync_api import BrowserContext, Locator, expect
+from playwright.sync_api import BrowserContext, Locator, Route, expect
 
 from tests.browser.processes import Demo, Person
 from tests.browser.screens import Screens
@@ -37,6 +37,21 @@ def test_adding_satkers(screens: Screens, person: Person, demo: Demo) -> None:
     expect(rows(screens)).to_have_count(1)
     expect(rows(screens)).to_contain_text(second["name"])
     expect(rows(screens)).to_contain_text(second["klpd_name"])
+
+
+def test_one_way_to_add_while_a_list_is_on_its_way(screens: Screens, person: Person) -> None:
+    """The first satker is added above the table, further ones at it: the two are never shown together."""
+    held: list[Route] = []
+    screens.page.route("**/v1/satkers?*is_primary=false*", lambda route: held.append(route))
+    screens.sign_in(person, PROFILE)
+    expect(screens.page.get_by_text("Anda belum memiliki satuan kerja.")).to_be_visible()
+
+    assert len(held) == 1
+    expect(screens.button("Tambah Baru")).to_have_count(0)
+    screens.page.get_by_role("link", name="Tambah Baru").click()
+    expect(screens.dialog.get_by_role("combobox", name="K/L/P/D")).to_be_focused()
+    held[0].continue_()
+    expect(screens.page.locator("tbody tr")).to_have_count(1)
 
 
 def test_adding_the_same_satker_again(screens: Screens, person: Person, demo: Demo) -> None:

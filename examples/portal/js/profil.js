@@ -30,10 +30,7 @@ export async function draw(content, { query, signal }) {
   primary.append(place);
   const trouble = h("div");
   const table = additional(query, signal);
-  const load = async () => {
-    const [some] = await Promise.all([drawPrimary(place, signal), table.load()]);
-    table.add.hidden = !some; // the first one is added above
-  };
+  const load = () => Promise.all([drawPrimary(place, table.add, signal), table.load()]);
   reload = () => guarded(trouble, load);
   content.append(tabs("satuan-kerja"), trouble, primary, table.node);
   await load();
@@ -63,14 +60,15 @@ export function overlay({ add, id, query, signal }) {
   if (id) lihat.show({ id, remove: query.has("hapus"), signal, onclose: close, changed, gone: () => reload() });
 }
 
-/** Answers whether there is one. */
-async function drawPrimary(place, signal) {
+/** The first one is added here, further ones by `more`: never both are shown. */
+async function drawPrimary(place, more, signal) {
   const { body } = await call("GET", "/v1/satkers", { query: { is_primary: true }, signal });
   const [satker] = body.items;
+  more.hidden = !satker;
   if (!satker) {
     const add = h("a.button.primary", { href: `#${LIST}/tambah` }, "Tambah Baru");
     place.replaceChildren(h("p", {}, "Anda belum memiliki satuan kerja. Yang pertama menjadi satuan kerja utama."), add);
-    return false;
+    return;
   }
   place.replaceChildren(
     facts({
@@ -82,7 +80,6 @@ async function drawPrimary(place, signal) {
     }),
     h("div.buttons", {}, look(satker)),
   );
-  return true;
 }
 
 const look = ({ id, satker_name }) =>
@@ -121,7 +118,7 @@ function additional(given, signal) {
     h("thead", { role: "rowgroup" }, head),
     body,
   );
-  const add = button("Tambah Baru", () => go(`${LIST}/tambah`));
+  const add = button("Tambah Baru", () => go(`${LIST}/tambah`), "primary", { hidden: true });
   const top = h("div.panel-top", {}, heading, add);
   const below = h("div.below", {}, count, pages);
   return { node: h("section.panel", {}, top, tools(shown, show), trouble, table, below), load, add };

@@ -26,10 +26,10 @@ FLOORS = {
 
 # Who may name what. keys fetches the portal's; main names httpx for the type of the transport that tests hand in.
 OWNERS = {
-    "fastapi": "main serving *.routes health deps docs published.document",
+    "fastapi": "main lean serving *.routes health deps docs published.document",
     "starlette": "main edge deps problems shortway serving mbiz.sandbox.*",
     "httpx": "main keys mbiz.*",
-    "jose": "auth",
+    "jose": "auth lean",
     "limits": "shared",
     "redis": "shared",
     "prometheus_client": "metrics",

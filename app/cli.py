@@ -7,9 +7,9 @@ import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-import typer
+import click
 from sqlalchemy.exc import ProgrammingError
 
 from app.catalog.report import Imported
@@ -18,19 +18,21 @@ from app.db import Database, DatabaseUnavailable
 from app.settings import DatabaseSettings, Settings, load
 from app.startup import MigrationFailed, await_database, migrate_database, reason
 
-cli = typer.Typer(
-    name="python -m app", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
-
 T = TypeVar("T")
-HOST = Annotated[str, typer.Option(help="Address to listen on.")]
+FILE = click.Path(path_type=Path)
+PORT = click.IntRange(1, 65535)
+
+
+@click.group(context_settings={"show_default": True})
+def cli() -> None:
+    """Satu PP Multi Satker: a PP's satkers, and their companies in mbizmarket."""
 
 
 def main() -> None:
     """Runs a command; what an operator can mend is one line and exit status 1, a bad setting one line and 2."""
     os.umask(0o077)  # what it writes (SQLite's files, rejected lines) is about people: for its own user alone
     try:
-        cli()
+        cli(prog_name="python -m app")
     except (DatabaseUnavailable, ProgrammingError) as error:
         fail(f"database: {reason(error)}")
     except OSError as error:
@@ -70,13 +72,12 @@ def on_database(run: Callable[[Database], Awaitable[T]]) -> T:
 
 
 @cli.command()
-def serve(
-    host: HOST = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
-    no_settle: Annotated[bool, typer.Option("--no-settle", help="Leave it to `settle --every`.")] = False,
-) -> None:
-    """Serve the API, and settle registrations whose outcome is not known."""
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--port", type=PORT, default=8000)
+@click.option("--workers", type=click.IntRange(1, 64), default=1)
+@click.option("--no-settle", is_flag=True, help="Leave it to `settle --every`.")
+def serve(host: str, port: int, workers: int, no_settle: bool) -> None:
+    """Serve the API. Registrations whose outcome is not known are settled beside it."""
     from app import lean, serving  # noqa: F401 - lean first
 
     settings = load(Settings)
@@ -103,13 +104,12 @@ def migrate() -> None:
 
 
 @cli.command()
-def demo(
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    sandbox_port: Annotated[int, typer.Option(min=1, max=65535)] = 9000,
-    portal_port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
-    folder: Annotated[Path, typer.Option(help="Where the demo keeps its data.")] = Path(".demo"),
-) -> None:
-    """Sandbox mbizmarket, service, portal, sample catalog and a token: everything to try it, on this machine."""
+@click.option("--port", type=PORT, default=8000)
+@click.option("--sandbox-port", type=PORT, default=9000)
+@click.option("--portal-port", type=PORT, default=8080)
+@click.option("--folder", type=FILE, default=".demo", help="Where the demo keeps its data.")
+def demo(port: int, sandbox_port: int, portal_port: int, folder: Path) -> None:
+    """Everything to try it, on this machine. Sandbox mbizmarket, service, portal, sample catalog and a token."""
     from app import demo as demonstration
 
     settings = load(DatabaseSettings)
@@ -119,12 +119,9 @@ def demo(
 
 
 @cli.command()
-def sandbox(
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 9000,
-    database: Annotated[Path, typer.Option(help="The SQLite file with its accounts.")] = Path(
-        "mbizmarket.db"
-    ),
-) -> None:
+@click.option("--port", type=PORT, default=9000)
+@click.option("--database", type=FILE, default="mbizmarket.db", help="The SQLite file with its accounts.")
+def sandbox(port: int, database: Path) -> None:
     """A runnable mbizmarket for development: not the real one."""
     settings = load(Settings)
     development_only(settings, "the sandbox")
@@ -133,16 +130,16 @@ def sandbox(
     demonstration.serve_sandbox(settings, port, database)
 
 
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Report, and change nothing.")
+
+
 @cli.command()
-def import_satkers(
-    file: Annotated[Path, typer.Argument(help="CSV, JSON or XLSX of LKPP's master data.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, and change nothing.")] = False,
-    rejects: Annotated[Path | None, typer.Option(help="Gets the lines that were not imported.")] = None,
-    deactivate_missing: Annotated[
-        bool, typer.Option("--deactivate-missing", help="Hide what the file no longer has.")
-    ] = False,
-) -> None:
-    """Bring the catalog to what the file says."""
+@click.argument("file", type=FILE)
+@DRY_RUN
+@click.option("--rejects", type=FILE, help="Gets the lines that were not imported.")
+@click.option("--deactivate-missing", is_flag=True, help="Hide what the file no longer has.")
+def import_satkers(file: Path, dry_run: bool, rejects: Path | None, deactivate_missing: bool) -> None:
+    """Bring the catalog to what FILE says. It is LKPP's master data as CSV, JSON or XLSX."""
     from app.catalog import importer
 
     run = partial(importer.import_satkers, path=file, dry_run=dry_run, rejects=rejects)
@@ -150,11 +147,10 @@ def import_satkers(
 
 
 @cli.command()
-def import_mappings(
-    file: Annotated[Path, typer.Argument(help="CSV, JSON or XLSX of the pairs that exist today.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, and change nothing.")] = False,
-) -> None:
-    """Take over the pairs of PP, satker and company that exist today."""
+@click.argument("file", type=FILE)
+@DRY_RUN
+def import_mappings(file: Path, dry_run: bool) -> None:
+    """Take over the pairs that exist today. FILE has PP, satker and company, as CSV, JSON or XLSX."""
     from app.mapping import legacy
 
     _import(partial(legacy.import_mappings, path=file, dry_run=dry_run))
@@ -180,13 +176,10 @@ def _import(run: Callable[..., Awaitable[Imported]]) -> None:
 
 
 @cli.command()
-def settle(
-    every: Annotated[
-        float | None, typer.Option(min=1, help="Seconds between rounds; once without it.")
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address for METRICS_PORT, with --every.")] = "127.0.0.1",
-) -> None:
-    """Find out what became of registrations whose outcome is not known."""
+@click.option("--every", type=click.FloatRange(1), help="Seconds between rounds; once without it.")
+@click.option("--host", default="127.0.0.1", help="Address for METRICS_PORT, with --every.")
+def settle(every: float | None, host: str) -> None:
+    """Settle registrations whose outcome is not known. Once, or with --every until it is stopped."""
     from app import serving
 
     settings = load(Settings)
@@ -199,29 +192,29 @@ def settle(
         fail(str(error), 2)
 
 
+SUB = click.option("--sub", required=True, help="The PP's id: `sub` of the portal's tokens.")
+
+
 @cli.command()
-def token(
-    sub: Annotated[str, typer.Option(help="The PP's id.")],
-    email: Annotated[str | None, typer.Option()] = None,
-    email_verified: Annotated[bool, typer.Option()] = True,
-    role: Annotated[str, typer.Option()] = "PP",
-    name: Annotated[str | None, typer.Option()] = None,
-    username: Annotated[str | None, typer.Option()] = None,
-    phone: Annotated[str | None, typer.Option()] = None,
-    lpse_id: Annotated[str | None, typer.Option()] = None,
-    scope: Annotated[str | None, typer.Option()] = None,
-    hours: Annotated[float, typer.Option(min=0)] = 12,
-) -> None:
-    """A PP's token, signed as the portal would (development, HS256)."""
+@SUB
+@click.option("--email")
+@click.option("--email-verified/--no-email-verified", default=True)
+@click.option("--role", default="PP")
+@click.option("--name")
+@click.option("--username", "preferred_username")
+@click.option("--phone")
+@click.option("--lpse-id")
+@click.option("--scope")
+@click.option("--hours", type=click.FloatRange(0), default=12)
+def token(email: str | None, email_verified: bool, hours: float, **named: str | None) -> None:
+    """A PP's token, signed as the portal would. In development alone, and with HS256."""
     from app.auth import sign_token
 
     settings = load(Settings)
     development_only(settings, "the token command")
     if settings.bela_jwt_algorithm != "HS256":
         fail("BELA_JWT_ALGORITHM: only with HS256 can this service sign a token", 2)
-    claims: dict[str, Any] = {"sub": sub, "role": role, "name": name, "preferred_username": username}
-    claims |= {"email": email, "email_verified": email_verified if email else None}
-    claims |= {"phone": phone, "lpse_id": lpse_id, "scope": scope}
+    claims: dict[str, Any] = {**named, "email": email, "email_verified": email_verified if email else None}
     present = {claim: value for claim, value in claims.items() if value is not None}
     say(sign_token(settings, present, hours=hours))
 
@@ -236,18 +229,16 @@ def openapi() -> None:
 
 @cli.command()
 def purge() -> None:
-    """Drop refused attempts, and digests of e-mails, that are older than RETENTION_DAYS."""
+    """Drop what is older than RETENTION_DAYS. That is refused attempts, and digests of e-mails."""
     from app import privacy
 
     days = load(DatabaseSettings).retention_days
     say(on_database(lambda database: privacy.purge(database, days)).text())
 
 
-SUB = Annotated[str, typer.Option(help="The PP's id: `sub` of the portal's tokens.")]
-
-
 @cli.command()
-def export(sub: SUB) -> None:
+@SUB
+def export(sub: str) -> None:
     """Everything that is stored about a PP, as JSON."""
     from app import privacy
 
@@ -256,8 +247,9 @@ def export(sub: SUB) -> None:
 
 
 @cli.command()
-def forget(sub: SUB) -> None:
-    """End a PP's accesses, drop their list, and make what has to stay be about nobody in particular."""
+@SUB
+def forget(sub: str) -> None:
+    """End a PP's accesses and drop their list. What has to stay is made to be about nobody in particular."""
     from app import privacy
 
     try:
@@ -269,7 +261,7 @@ def forget(sub: SUB) -> None:
 
 @cli.command()
 def doctor() -> None:
-    """Whether settings, database, migrations, the portal's keys and mbizmarket are as serving needs them."""
+    """Whether all is as serving needs it. Settings, database, migrations, the portal's keys and mbizmarket."""
     import structlog
 
     from app import doctor as examination
@@ -281,7 +273,7 @@ def doctor() -> None:
 
 @cli.command()
 def check() -> None:
-    """Hold a live database to the service's promises; exit status 1 if one is broken."""
+    """Hold a live database to the service's promises. Exit status 1 if one is broken."""
     from app import invariants
 
     broken = on_database(invariants.violations)

@@ -12,8 +12,8 @@ from app.address import client_address, networks
 from app.cli import cli
 from app.mbiz.contract import NewRegistration
 from app.throttle import FAILED_PER_ADDRESS, FAILED_PER_EMAIL, FAILED_PER_PP, REGISTRATIONS_PER_PP
+from click.testing import CliRunner
 from starlette.requests import Request
-from typer.testing import CliRunner
 
 from tests.canary import PASSWORD
 from tests.mapping.people import person, said, told

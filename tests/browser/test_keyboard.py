@@ -175,6 +175,21 @@ def test_escape_closes_the_list_before_the_dialog(screens: Screens, person: Pers
     expect(screens.button("Tambah Baru")).to_be_focused()
 
 
+def test_pressing_again_what_a_dialog_gave_the_focus_back_to(screens: Screens, person: Person) -> None:
+    """However quick: in the same moment as Batal, its button opens the dialog once more."""
+    person.add()
+    satker = person.add()
+    screens.sign_in(person, "/profil/satuan-kerja")
+    screens.button(f"Hapus {satker['satker_name']}").click()
+    screens.title("Hapus satuan kerja?")
+
+    screens.button("Batal").evaluate("button => { button.click(); document.activeElement.click(); }")
+
+    screens.title("Hapus satuan kerja?")
+    screens.page.wait_for_timeout(300)
+    expect(screens.button("Ya, hapus")).to_be_visible()
+
+
 def test_the_focus_stays_inside_the_dialog(screens: Screens, person: Person) -> None:
     """However often Tab is pressed, nothing behind it is reached."""
     satker = person.add()

@@ -9,7 +9,13 @@ let open = null;
 export function openDialog(onclose) {
   const heading = h("h2", { id: newId("title") });
   const content = h("div.dialog-content");
-  const close = () => element.close();
+  const close = () => {
+    element.close();
+    element.remove();
+    if (open !== element) return;
+    open = null;
+    onclose?.(); // at once: the focus is back, and whoever is quick presses there what must come after this
+  };
   const element = h(
     "dialog",
     { "aria-labelledby": heading.id },
@@ -32,12 +38,7 @@ export function openDialog(onclose) {
       view.show(title, h("p.busy", {}, h("span.spinner", { "aria-hidden": "true" }), text));
     },
   };
-  element.addEventListener("close", () => {
-    element.remove();
-    if (open !== element) return;
-    open = null;
-    onclose?.();
-  });
+  for (const escape of ["cancel", "close"]) element.addEventListener(escape, close);
   closeDialog();
   open = element;
   document.body.append(element);

@@ -19,7 +19,7 @@ from app.settings import DatabaseSettings, Settings, load
 from app.startup import MigrationFailed, await_database, migrate_database, reason
 
 T = TypeVar("T")
-FILE = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path)
 PORT = click.IntRange(1, 65535)
 
 
@@ -107,7 +107,7 @@ def migrate() -> None:
 @click.option("--port", type=PORT, default=8000)
 @click.option("--sandbox-port", type=PORT, default=9000)
 @click.option("--portal-port", type=PORT, default=8080)
-@click.option("--folder", type=FILE, default=".demo", help="Where the demo keeps its data.")
+@click.option("--folder", type=PATH, default=".demo", help="Where the demo keeps its data.")
 def demo(port: int, sandbox_port: int, portal_port: int, folder: Path) -> None:
     """Everything to try it, on this machine. Sandbox mbizmarket, service, portal, sample catalog and a token."""
     from app import demo as demonstration
@@ -120,7 +120,7 @@ def demo(port: int, sandbox_port: int, portal_port: int, folder: Path) -> None:
 
 @cli.command()
 @click.option("--port", type=PORT, default=9000)
-@click.option("--database", type=FILE, default="mbizmarket.db", help="The SQLite file with its accounts.")
+@click.option("--database", type=PATH, default="mbizmarket.db", help="The SQLite file with its accounts.")
 def sandbox(port: int, database: Path) -> None:
     """A runnable mbizmarket for development: not the real one."""
     settings = load(Settings)
@@ -134,9 +134,9 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Report, and change nothi
 
 
 @cli.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=PATH)
 @DRY_RUN
-@click.option("--rejects", type=FILE, help="Gets the lines that were not imported.")
+@click.option("--rejects", type=PATH, help="Gets the lines that were not imported.")
 @click.option("--deactivate-missing", is_flag=True, help="Hide what the file no longer has.")
 def import_satkers(file: Path, dry_run: bool, rejects: Path | None, deactivate_missing: bool) -> None:
     """Bring the catalog to what FILE says. It is LKPP's master data as CSV, JSON or XLSX."""
@@ -147,7 +147,7 @@ def import_satkers(file: Path, dry_run: bool, rejects: Path | None, deactivate_m
 
 
 @cli.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=PATH)
 @DRY_RUN
 def import_mappings(file: Path, dry_run: bool) -> None:
     """Take over the pairs that exist today. FILE has PP, satker and company, as CSV, JSON or XLSX."""

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
@@ -220,7 +219,7 @@ def _allowed(app: FastAPI, request: Request) -> str:
     """Every method of the path; the framework names those of its first route alone."""
     scope = {**request.scope, "root_path": ""}  # a mount has put its own prefix there
     methods: set[str] = set()
-    for route in iter_route_contexts(app.routes):
+    for route in app.routes:
         if route.matches(scope)[0] is not Match.NONE:
-            methods |= route.methods or {"GET", "HEAD"}  # a mount serves files
+            methods |= getattr(route, "methods", None) or {"GET", "HEAD"}  # a mount serves files
     return ", ".join(sorted(methods))
